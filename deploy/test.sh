@@ -1,0 +1,40 @@
+#!/usr/bin/env bash
+# Passes every test of the project on this machine: installs what is missing, starts an Engine if none answers, runs the
+# suites and ends with "N passed, N failed". Asks nothing, can be run again. With arguments: only those suites, for
+# example `bash deploy/test.sh domain app`. Settings: see setup.sh, engine.sh, images.sh.
+# shellcheck source-path=SCRIPTDIR/.. source-path=SCRIPTDIR
+. "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
+# shellcheck source=deploy/engine.sh
+. "$ROOT/deploy/engine.sh"
+# shellcheck source=deploy/images.sh
+. "$ROOT/deploy/images.sh"
+
+ensure curl:curl etcd:etcd-server etcdctl:etcd-client redis-server:redis-server docker-registry:docker-registry \
+  debootstrap:debootstrap busybox:busybox-static patchelf:patchelf jq:jq python3:python3
+ensure_deno
+ensure_engine
+ensure_libraries
+ensure_runner
+# Registries are not asked: the tests must pass where none can be reached.
+PULL=0 ensure_python_image
+ensure_empty_image
+export TEST_PYTHON_IMAGE=$PYTHON_IMAGE TEST_EMPTY_IMAGE=$EMPTY_IMAGE
+
+# Real Python peers for the wire protocols, in an environment of their own.
+PEERS=$CACHE/peers
+ensure_peers() {
+  local wanted=$ROOT/tests/fixtures/peers/requirements.txt
+  if [ ! -f "$wanted" ] || cmp -s "$wanted" "$PEERS/installed.txt"; then return; fi
+  say "installing the Python peers"
+  python3 -c 'import venv, ensurepip' 2>/dev/null || apt_install python3-venv
+  rm -rf "$PEERS"
+  guarded timeout 120 python3 -m venv "$PEERS" </dev/null >"$CACHE/logs/peers.log" 2>&1 || die "python3 -m venv failed, see $CACHE/logs/peers.log"
+  guarded timeout 300 "$PEERS/bin/pip" install --quiet --disable-pip-version-check -r "$wanted" \
+    </dev/null >>"$CACHE/logs/peers.log" 2>&1 || die "pip install failed: $(tail -n 1 "$CACHE/logs/peers.log") (log: $CACHE/logs/peers.log)"
+  cp "$wanted" "$PEERS/installed.txt"
+}
+ensure_peers
+export TEST_PYTHON_PEER=$PEERS/bin/python
+
+say "running the tests"
+guarded env -C "$ROOT" timeout "${TEST_LIMIT_S:-1080}" deno task --quiet test "$@"
