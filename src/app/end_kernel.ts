@@ -1,0 +1,154 @@
+import { CreationCancelled } from "../../domain/errors.ts";
+import type { ContainerId, KernelId } from "../../domain/ids.ts";
+import type { TerminationReason } from "../../domain/kernel/events.ts";
+import type { KernelAction } from "../../domain/kernel/lifecycle.ts";
+import type { PortPool } from "../../domain/net/port_pool.ts";
+import type { AllocationLedger } from "../../domain/resource/ledger.ts";
+import type { KernelMetrics } from "../../domain/stats/metrics.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { ContainerRuntime } from "../ports/container_runtime.ts";
+import type { Log } from "../ports/log.ts";
+import type { ScratchStore } from "../ports/scratch_store.ts";
+import type { CollectStatistics } from "./collect_statistics.ts";
+import { Backoff, withDeadline } from "./deadline.ts";
+import type { EventPublisher } from "./event_publisher.ts";
+import type { Kernel } from "./kernel.ts";
+import type { KernelTable } from "./kernel_table.ts";
+import type { TaskGroup } from "./task_group.ts";
+
+/** How long a destroy call waits for the engine; the manager gives up after 30 s (01 §9). */
+const KILL_LIMIT_MS = 20_000;
+const ENGINE_CALL_LIMIT_MS = 30_000;
+/** Exit code of a program that was killed, told to runs that were under way. */
+const KILLED = 137;
+
+export interface EndKernelDeps {
+  readonly table: KernelTable;
+  readonly ledger: AllocationLedger;
+  readonly ports: PortPool;
+  readonly runtime: ContainerRuntime;
+  readonly scratch: ScratchStore;
+  readonly statistics: CollectStatistics;
+  readonly publisher: EventPublisher;
+  readonly tasks: TaskGroup;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Every way a kernel ends leads through here: asked for, died by itself, or never came to be. */
+export class EndKernel {
+  readonly #deps: EndKernelDeps;
+
+  constructor(deps: EndKernelDeps) {
+    this.#deps = deps;
+  }
+
+  /**
+   * Ends a kernel because somebody asked for it. Returns its last statistics when the engine has killed the container,
+   * or null; the rest of the clean-up goes on in the background. A repeat waits for the same kill.
+   */
+  async destroy(id: KernelId, reason: TerminationReason, signal: AbortSignal): Promise<KernelMetrics | null> {
+    const kernel = this.#deps.table.find(id);
+    if (kernel === undefined) {
+      this.reportGone(id, reason);
+      return null;
+    }
+    if (kernel.running) await this.#deps.statistics.collectOne(kernel);
+    this.#perform(kernel, kernel.apply({ kind: "destroy-requested", reason }));
+    const told = kernel.killed ?? kernel.ended.promise;
+    const options = { attempt: `kill kernel "${id}"`, limitMs: KILL_LIMIT_MS, signal };
+    await withDeadline(this.#deps.clock, options, () => told);
+    return kernel.metrics ?? null;
+  }
+
+  /** The manager believes in a kernel that is not here: tell it, once. */
+  reportGone(id: KernelId, reason: TerminationReason): void {
+    if (!this.#deps.table.noteEnd(id)) return;
+    this.#deps.publisher.announce({ kind: "kernel_terminated", kernelId: id, reason, exitCode: null });
+  }
+
+  /** The container is known to be dead. Repeats and late news change nothing. */
+  containerGone(kernel: Kernel, exitCode: number | null): void {
+    this.#perform(kernel, kernel.apply({ kind: "container-gone", exitCode }));
+  }
+
+  /** A creation has been undone. */
+  creationFailed(kernel: Kernel): void {
+    this.#deps.table.remove(kernel);
+    this.#perform(kernel, kernel.apply({ kind: "creation-failed", reason: "failed-to-start" }));
+    kernel.ended.resolve();
+  }
+
+  /** The container of a kernel in creation has started; it may have died already. */
+  containerStarted(kernel: Kernel, containerId: ContainerId): void {
+    this.#perform(kernel, kernel.apply({ kind: "container-started", containerId }));
+  }
+
+  #perform(kernel: Kernel, actions: readonly KernelAction[]): void {
+    for (const action of actions) this.#performOne(kernel, action);
+  }
+
+  #performOne(kernel: Kernel, action: KernelAction): void {
+    const { tasks, publisher } = this.#deps;
+    switch (action.kind) {
+      case "cancel-creation":
+        return kernel.creation.abort(new CreationCancelled(kernel.id));
+      case "kill-container":
+        kernel.session?.close(KILLED, "The kernel is being destroyed.\n");
+        kernel.killed = tasks.spawn("kill kernel", (signal) => this.#kill(kernel, action.containerId, signal));
+        return;
+      case "clean-up":
+        kernel.session?.close(KILLED, "The kernel has ended.\n");
+        void tasks.spawn("clean up kernel", (signal) => this.#cleanUp(kernel, action.containerId, signal));
+        return;
+      case "announce-termination": {
+        const { reason, exitCode } = action;
+        return publisher.announce({ kind: "kernel_terminated", kernelId: kernel.id, reason, exitCode });
+      }
+      default:
+        return action satisfies never;
+    }
+  }
+
+  async #kill(kernel: Kernel, containerId: ContainerId, signal: AbortSignal): Promise<void> {
+    const { runtime } = this.#deps;
+    await this.#persist("kill container", kernel, signal, (limited) => runtime.kill(containerId, limited));
+    // The engine's death notice usually comes first; this is for when its event stream is down.
+    void this.#deps.tasks.spawn("confirm death", async (confirm) => {
+      const exitCode = await runtime.inspect(containerId, confirm).then((it) => it.exitCode, () => KILLED);
+      this.containerGone(kernel, exitCode ?? KILLED);
+    });
+  }
+
+  /** In the order of 04 §13.3: container, ports, slots, scratch, table, event. */
+  async #cleanUp(kernel: Kernel, containerId: ContainerId, signal: AbortSignal): Promise<void> {
+    const { runtime, ports, ledger, scratch, table, statistics } = this.#deps;
+    await this.#persist("remove container", kernel, signal, (limited) => runtime.remove(containerId, limited));
+    ports.release(kernel.id);
+    ledger.release(kernel.id);
+    await this.#persist("remove scratch", kernel, signal, () => scratch.remove(kernel.id));
+    await statistics.keep(kernel);
+    table.remove(kernel);
+    this.#perform(kernel, kernel.apply({ kind: "cleaned" }));
+    kernel.ended.resolve();
+  }
+
+  /** Tries until it works or the agent ends: what stays behind would be lost resources. */
+  async #persist(
+    attempt: string,
+    kernel: Kernel,
+    signal: AbortSignal,
+    work: (signal: AbortSignal) => Promise<void>,
+  ): Promise<void> {
+    const backoff = new Backoff(500, 30_000);
+    for (;;) {
+      try {
+        return await withDeadline(this.#deps.clock, { attempt, limitMs: ENGINE_CALL_LIMIT_MS, signal }, work);
+      } catch (error) {
+        signal.throwIfAborted();
+        this.#deps.log.warn(`cannot ${attempt}, trying again`, { kernelId: kernel.id, error });
+      }
+      await this.#deps.clock.sleep(backoff.next(), signal);
+    }
+  }
+}

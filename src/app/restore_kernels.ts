@@ -1,0 +1,102 @@
+import type { KernelId } from "../../domain/ids.ts";
+import type { KernelRecord } from "../../domain/kernel/kernel_spec.ts";
+import type { PortPool } from "../../domain/net/port_pool.ts";
+import type { AllocationLedger } from "../../domain/resource/ledger.ts";
+import type { Clock } from "../ports/clock.ts";
+import type { ContainerRuntime, ContainerSummary } from "../ports/container_runtime.ts";
+import type { Log } from "../ports/log.ts";
+import type { RunnerChannels } from "../ports/runner_channels.ts";
+import type { ScratchStore } from "../ports/scratch_store.ts";
+import type { EndKernel } from "./end_kernel.ts";
+import { runnerEndpoint } from "./kernel_draft.ts";
+import type { KernelTable } from "./kernel_table.ts";
+import { RunSession } from "./run_session.ts";
+
+export interface RestoreKernelsDeps {
+  readonly table: KernelTable;
+  readonly ledger: AllocationLedger;
+  readonly ports: PortPool;
+  readonly runtime: ContainerRuntime;
+  readonly scratch: ScratchStore;
+  readonly channels: RunnerChannels;
+  readonly ender: EndKernel;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/**
+ * Takes up the kernels that an earlier process of this agent left. Running ones go on with their recorded slots and
+ * ports (04-D19); ended ones are reported once and cleaned (04-D22); half-created ones are undone. One that cannot be
+ * restored never keeps the others (04-D21).
+ */
+export class RestoreKernels {
+  readonly #deps: RestoreKernelsDeps;
+
+  constructor(deps: RestoreKernelsDeps) {
+    this.#deps = deps;
+  }
+
+  /** Returns how many kernels run. */
+  async execute(signal: AbortSignal): Promise<number> {
+    const { runtime, scratch, log } = this.#deps;
+    const containers = await runtime.list(signal);
+    const seen = new Set<KernelId>();
+    let running = 0;
+    for (const container of containers) {
+      seen.add(container.kernelId);
+      try {
+        if (await this.#restore(container, signal)) running += 1;
+      } catch (error) {
+        signal.throwIfAborted();
+        log.error("kernel not restored", { kernelId: container.kernelId, error });
+      }
+    }
+    for (const kernelId of await scratch.list()) {
+      if (!seen.has(kernelId)) await this.#dropScratch(kernelId);
+    }
+    return running;
+  }
+
+  async #restore(container: ContainerSummary, signal: AbortSignal): Promise<boolean> {
+    const { scratch, runtime, log, ender } = this.#deps;
+    const { kernelId, id, status } = container;
+    const record = await scratch.readRecord(kernelId);
+    if (record === undefined || record.containerId !== id || status === "created") {
+      log.warn("removing a half-created kernel", { kernelId, containerId: id });
+      await runtime.remove(id, signal);
+      await this.#dropScratch(kernelId);
+      return false;
+    }
+    const kernel = this.#adopt(record);
+    if (status === "running") return true;
+    const { exitCode } = await runtime.inspect(id, signal);
+    log.info("kernel ended while the agent was down", { kernelId, exitCode });
+    ender.containerGone(kernel, exitCode);
+    return false;
+  }
+
+  #adopt(record: KernelRecord) {
+    const { table, ledger, ports, ender, clock, log } = this.#deps;
+    const { kernelId } = record;
+    const kernel = table.add(kernelId);
+    if (!ledger.restore(kernelId, record.allocation)) {
+      log.warn("kernel restored with slots that this agent no longer has", { kernelId });
+    }
+    ports.restore(kernelId, record.hostPorts);
+    kernel.record = record;
+    kernel.lastUsedMs = clock.monotonic();
+    kernel.session = new RunSession(kernelId, runnerEndpoint(record), this.#deps);
+    ender.containerStarted(kernel, record.containerId);
+    return kernel;
+  }
+
+  async #dropScratch(kernelId: KernelId): Promise<void> {
+    const { scratch, ender, log } = this.#deps;
+    try {
+      await scratch.remove(kernelId);
+    } catch (error) {
+      log.error("scratch directory not removed", { kernelId, error });
+    }
+    ender.reportGone(kernelId, "self-terminated");
+  }
+}
