@@ -28,6 +28,8 @@ export interface MessageSocket {
    * Returns the bytes that now wait in that queue: 0 means it has been handed to the library.
    */
   send(frames: Frames): number;
+  /** Bytes that wait in our own queue now, not yet handed to the library. */
+  readonly waitingBytes: number;
   /** Stops taking messages; the library's queue fills up and the peer has to wait. Idempotent. */
   pause(): void;
   resume(): void;
