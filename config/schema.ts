@@ -129,7 +129,7 @@ export const SCHEMA = section({ doc: "" }, {
       default: -1,
       doc: "Group of everything in a kernel, chosen like `kernel-uid`.",
     }),
-    "kernel-host": field(optionalText, {
+    "kernel-host": field(text, {
       default: "",
       standalone: LOOPBACK,
       env: "BACKEND_KERNEL_HOST_OVERRIDE",
