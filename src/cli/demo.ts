@@ -1,0 +1,95 @@
+/** The main job in one go, step by step with timings: a Python kernel, then TypeScript in an image with nothing in it. */
+import type { AgentCalls } from "./agent_calls.ts";
+import { creationConfig, type CreationOptions } from "./creation_config.ts";
+import { CommandFailed } from "./failure.ts";
+import { runCode, type RunTerminal } from "./run_code.ts";
+
+export interface DemoOptions {
+  readonly pythonImage: CreationOptions["image"];
+  readonly typescriptImage: CreationOptions["image"];
+}
+
+/** What the demonstration needs from outside. */
+export interface DemoTools {
+  readonly terminal: RunTerminal;
+  /** Milliseconds on a clock that never jumps. */
+  readonly now: () => number;
+  readonly newId: () => string;
+  readonly print: (text: string) => void;
+}
+
+const MIB = 1n << 20n;
+
+const PYTHON = [
+  ["state is kept between runs", "import platform\nnumbers = [n * n for n in range(10)]"],
+  [
+    "output comes as it is written",
+    [
+      "import time",
+      'print("CPython", platform.python_version(), "on", platform.machine())',
+      "for n in numbers[:5]:",
+      '    print("square", n, flush=True)',
+      "    time.sleep(0.2)",
+      "sum(numbers)",
+    ].join("\n"),
+  ],
+] as const;
+
+const TYPESCRIPT = [
+  [
+    "types and top-level await",
+    [
+      "interface Point { x: number; y: number }",
+      "const points: Point[] = [1, 2, 3].map((x) => ({ x, y: x ** 2 }));",
+      "await Promise.resolve();",
+      "console.log(`Deno ${Deno.version.deno}, user ${Deno.uid()}`);",
+      "points",
+    ].join("\n"),
+  ],
+] as const;
+
+export async function runDemo(agent: AgentCalls, options: DemoOptions, tools: DemoTools): Promise<void> {
+  await inOneKernel(agent, tools, "Python", options.pythonImage, PYTHON);
+  await inOneKernel(agent, tools, "TypeScript", options.typescriptImage, TYPESCRIPT);
+}
+
+async function inOneKernel(
+  agent: AgentCalls,
+  tools: DemoTools,
+  language: string,
+  image: CreationOptions["image"],
+  runs: readonly (readonly [title: string, code: string])[],
+): Promise<void> {
+  const kernelId = tools.newId();
+  const { name, tag } = image.ref;
+  await timed(tools, `create a ${language} kernel from ${name}:${tag}`, () => agent.create(kernelId, config(image)));
+  try {
+    for (const [title, code] of runs) {
+      await timed(tools, `run ${language}: ${title}`, async () => {
+        const exitCode = await runCode(agent, { kernelId, runId: tools.newId(), code }, tools.terminal);
+        if (exitCode !== 0) throw new CommandFailed(`the ${language} code ended with exit code ${exitCode}`);
+      });
+    }
+  } finally {
+    await timed(tools, `destroy the ${language} kernel`, () => agent.destroy(kernelId, "user-requested"));
+  }
+}
+
+function config(image: CreationOptions["image"]): Record<string, unknown> {
+  return creationConfig({
+    image,
+    cpu: "1",
+    memBytes: 256n * MIB,
+    shmemBytes: 16n * MIB,
+    idleTimeoutS: 600,
+    environ: {},
+  });
+}
+
+async function timed<T>(tools: DemoTools, what: string, step: () => Promise<T>): Promise<T> {
+  tools.print(`--> ${what}\n`);
+  const startedAt = tools.now();
+  const result = await step();
+  tools.print(`    ${Math.round(tools.now() - startedAt)} ms\n`);
+  return result;
+}
