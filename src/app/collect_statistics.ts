@@ -1,5 +1,4 @@
-import { NodeMeter } from "../../domain/stats/node_meter.ts";
-import type { NodeMetrics } from "../../domain/stats/metrics.ts";
+import { NodeMeter, type NodeMetrics } from "../../domain/stats/metrics.ts";
 import type { Clock } from "../ports/clock.ts";
 import type { EventSink } from "../ports/event_sink.ts";
 import type { Log } from "../ports/log.ts";

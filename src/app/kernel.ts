@@ -7,8 +7,7 @@ import {
   type KernelState,
   step,
 } from "../../domain/kernel/lifecycle.ts";
-import type { KernelMetrics } from "../../domain/stats/metrics.ts";
-import { KernelMeter } from "../../domain/stats/kernel_meter.ts";
+import { KernelMeter, type KernelMetrics } from "../../domain/stats/metrics.ts";
 import type { RunSession } from "./run_session.ts";
 
 /** What the agent knows of one kernel. Changed by the use cases only, its state by {@linkcode apply} only. */
