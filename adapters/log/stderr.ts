@@ -1,0 +1,15 @@
+import type { LogOutput } from "./logging.ts";
+
+const ENCODER = new TextEncoder();
+
+/** Standard error of this process. Writes at once, so that the last words before a crash are not lost. */
+export function stderrOutput(): LogOutput {
+  return {
+    isTerminal: Deno.stderr.isTerminal(),
+    pid: Deno.pid,
+    write(text) {
+      let rest = ENCODER.encode(text);
+      while (rest.length > 0) rest = rest.subarray(Deno.stderr.writeSync(rest));
+    },
+  };
+}
