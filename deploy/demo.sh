@@ -25,14 +25,12 @@ PORT=$(free_port)
 FIRST=$(free_port)
 cat >"$RUN/agent.toml" <<TOML
 [agent]
-mode = "docker"
 id = "i-demo-$PORT"
 rpc-listen-addr = { host = "127.0.0.1", port = $PORT }
+state-dir = "$RUN/state"
 
 [container]
-kernel-host = "127.0.0.1"
 port-range = [$FIRST, $((FIRST + 40))]
-scratch-type = "hostdir"
 scratch-root = "$RUN/scratches"
 
 [resource]
@@ -52,7 +50,7 @@ AGENT=$!
 undo stop_agent
 cli() { guarded timeout "$1" deno run --quiet --no-check --frozen --allow-all --config "$ROOT/deno.json" \
   "$ROOT/src/cli/main.ts" --agent "tcp://127.0.0.1:$PORT" "${@:2}" </dev/null; }
-cli 60 ping --wait 45 >/dev/null || die "the agent did not start: $(tail -n 1 "$CACHE/logs/demo-agent.log") (log: $CACHE/logs/demo-agent.log)"
+cli 60 ping --wait 45 >/dev/null || die "the agent did not start: $(complaint "$CACHE/logs/demo-agent.log") (log: $CACHE/logs/demo-agent.log)"
 
 cli 180 demo --python-image "$PYTHON_IMAGE" --typescript-image "$EMPTY_IMAGE"
 say "done; the agent's log is $CACHE/logs/demo-agent.log"

@@ -78,15 +78,12 @@ own_engine_up() {
   disown
   if ! wait_until 60 engine_up_or_dead || ! engine_answers "unix://$ENGINE_SOCKET"; then
     own_engine_down
-    die "no Docker Engine answers, and starting one failed: $(engine_complaint "$log") (log: $log)"
+    die "no Docker Engine answers, and starting one failed: $(complaint "$log") (log: $log)"
   fi
   DOCKER_HOST=unix://$ENGINE_SOCKET
 }
 engine_up_or_dead() {
   engine_answers "unix://$ENGINE_SOCKET" || ! kill -0 "$(cat "$ENGINE_RUN/started.pid")" 2>/dev/null
-}
-engine_complaint() {
-  { grep -E 'failed to start daemon|level=fatal|level=error|^Error' "$1" || tail -n 1 "$1"; } | tail -n 1 | cut -c1-300
 }
 # Ends the Engine that own_engine_up started, with its containers, its networks and their bridges. Its images stay.
 own_engine_down() {

@@ -56,7 +56,7 @@ build_python() {
   undo "rm -rf --one-file-system '$root'"
   # shellcheck disable=SC2086 # no mirror found: debootstrap knows one
   guarded timeout 600 debootstrap --variant=minbase --include=python3 "$codename" "$root" $mirror </dev/null >"$log" 2>&1 ||
-    die "debootstrap failed: $(grep -m1 '^E:' "$log" || tail -n 1 "$log") (log: $log)"
+    die "debootstrap failed: $(complaint "$log") (log: $log)"
   for label in "${PYTHON_LABELS[@]}" ai.backend.runtime-path=/usr/bin/python3; do
     change+=(--change "LABEL ${label%%=*}=\"${label#*=}\"")
   done

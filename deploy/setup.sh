@@ -15,6 +15,9 @@ die() { # one clear line, then the end
   printf '%s\n' "error: $*" >&2
   exit 1
 }
+complaint() { # complaint LOG: the line that most likely says why
+  { grep -m1 -iE '^(E:|error|.*(fatal|failed|cannot))' "$1" || tail -n 1 "$1"; } 2>/dev/null | cut -c1-300
+}
 is_root() { [ "$(id -u)" = 0 ]; }
 has() { command -v "$1" >/dev/null 2>&1; }
 
@@ -87,7 +90,7 @@ apt_install() {
   fi
   guarded timeout 900 apt-get -o DPkg::Lock::Timeout=120 install -y --no-install-recommends "$@" \
     </dev/null >>"$CACHE/logs/apt.log" 2>&1 ||
-    die "apt-get install $* failed: $(grep -m1 '^E:' "$CACHE/logs/apt.log" || echo "see $CACHE/logs/apt.log")"
+    die "apt-get install $* failed: $(complaint "$CACHE/logs/apt.log") (log: $CACHE/logs/apt.log)"
 }
 # ensure PROGRAM:PACKAGE...: installs the packages of those programs that are not there, all in one go.
 ensure() {
@@ -150,7 +153,7 @@ deno_from_its_host() {
 ensure_libraries() {
   say "fetching the libraries of deno.lock"
   guarded env -C "$ROOT" timeout 600 deno install --frozen --quiet </dev/null >"$CACHE/logs/deno-install.log" 2>&1 ||
-    die "deno install failed: $(tail -n 1 "$CACHE/logs/deno-install.log")"
+    die "deno install failed: $(complaint "$CACHE/logs/deno-install.log") (log: $CACHE/logs/deno-install.log)"
 }
 # Builds the program that the agent mounts into every kernel, unless it is there.
 ensure_runner() {
@@ -160,5 +163,5 @@ ensure_runner() {
   ensure patchelf:patchelf
   say "building the in-container runner"
   guarded env -C "$ROOT" timeout 600 deno task --quiet runner:build </dev/null >"$CACHE/logs/runner-build.log" 2>&1 ||
-    die "building the runner failed: $(tail -n 1 "$CACHE/logs/runner-build.log") (log: $CACHE/logs/runner-build.log)"
+    die "building the runner failed: $(complaint "$CACHE/logs/runner-build.log") (log: $CACHE/logs/runner-build.log)"
 }

@@ -51,8 +51,8 @@ up() {
   if ! running redis-server; then
     start redis-server redis-server --bind 127.0.0.1 --port "$REDIS_PORT" --dir "$STACK/redis-server" --save '' --appendonly no
   fi
-  wait_until 30 etcd_answers || die "etcd does not answer on $ETCD: $(tail -n 1 "$CACHE/logs/stack-etcd.log")"
-  wait_until 30 redis_answers || die "Redis does not answer on port $REDIS_PORT: $(tail -n 1 "$CACHE/logs/stack-redis-server.log")"
+  wait_until 30 etcd_answers || die "etcd does not answer on $ETCD: $(complaint "$CACHE/logs/stack-etcd.log")"
+  wait_until 30 redis_answers || die "Redis does not answer on port $REDIS_PORT: $(complaint "$CACHE/logs/stack-redis-server.log")"
   etcd_put /sorna/local/config/redis/addr "127.0.0.1:$REDIS_PORT" # where the agent looks for Redis
   cat >"$STACK/agent.toml" <<TOML
 [etcd]

@@ -1,16 +1,21 @@
 #!/usr/bin/env bash
 # Builds the local kernel image (Debian minbase + python3 + ipykernel) and the docker label contract.
-# The apt mirror is taken from this machine's own apt sources.
+# The apt mirror is the one this machine itself uses. Only the original agent needs this image: ours takes any with Python.
 set -euo pipefail
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd); . "$HERE/env.sh"
 ref=$IMAGE_NAME:$IMAGE_TAG
 if docker image inspect "$ref" >/dev/null 2>&1 && [ -z "${FORCE:-}" ]; then echo "image $ref exists"; exit 0; fi
 root=${ROOTFS:-$WORK_DIR/rootfs}
 if [ ! -e "$root/usr/bin/python3" ]; then
-  mirror=${APT_MIRROR:-$(sed -n -e 's/^URIs: *//p' -e 's/^deb \(\[[^]]*\] \)\{0,1\}\([^ ]*\) .*/\2/p' \
-    $(ls /etc/apt/sources.list /etc/apt/sources.list.d/* 2>/dev/null) | sed -n 1p)}
+  # empty (this machine has no bookworm): debootstrap takes its own
+  # shellcheck disable=SC2016 # apt fills these in
+  mirror=${APT_MIRROR:-$(apt-get indextargets --format '$(CODENAME) $(COMPONENT) $(REPO_URI)' 'Created-By: Packages' \
+    2>/dev/null | awk '$1 == "bookworm" && $2 == "main" { print $3; exit }')}
+  rm -rf --one-file-system "$root.partial"
+  # shellcheck disable=SC2086
   debootstrap --variant=minbase --include=python3,python3-ipykernel,python3-zmq,python3-cffi-backend,libboost-regex1.74.0,procps,gcc,libc6-dev \
-    bookworm "$root" "$mirror" >"$LOGS/debootstrap.log" 2>&1
+    bookworm "$root.partial" $mirror >"$LOGS/debootstrap.log" 2>&1 || { tail -3 "$LOGS/debootstrap.log" >&2; exit 1; }
+  mv "$root.partial" "$root"   # an interrupted run starts afresh
 fi
 ln -sf python3 "$root/usr/bin/python"
 # The published runner environment (ubuntu16.04 flavour, uvloop+ctypes) links against libffi.so.6,
