@@ -231,12 +231,17 @@ export class FakeContainerRuntime implements ContainerRuntime {
   }
 
   #own(): readonly FakeContainer[] {
-    return [...this.containers.values()].filter(({ agentId }) => agentId === this.agentId);
+    return [...this.containers.values()].filter((container) => this.#isOwn(container));
+  }
+
+  /** A container is recognised by its labels, not by what it was created for. */
+  #isOwn({ agentId, spec }: FakeContainer): boolean {
+    return agentId === this.agentId && spec.labels.get("ai.backend.kernel-id") === spec.kernelId;
   }
 
   #find(id: ContainerId): FakeContainer {
     const container = this.containers.get(id);
-    if (container?.agentId !== this.agentId) throw new ContainerNotFound(id);
+    if (container === undefined || !this.#isOwn(container)) throw new ContainerNotFound(id);
     return container;
   }
 }
