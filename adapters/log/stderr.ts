@@ -1,4 +1,10 @@
-import type { LogOutput } from "./logging.ts";
+/** Where the text of a log goes. */
+export interface LogOutput {
+  /** May throw; the record is then lost. */
+  write(text: string): void;
+  readonly isTerminal: boolean;
+  readonly pid: number;
+}
 
 const ENCODER = new TextEncoder();
 

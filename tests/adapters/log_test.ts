@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { formatRecord, type TextRecord, type TextStyle } from "../../adapters/log/format.ts";
-import { Logging } from "../../adapters/log/logging.ts";
+import { ConsoleLog } from "../../adapters/log/console_log.ts";
 import { standaloneDefaults } from "../../config/load.ts";
 import type { LoggingConfig, LogLevelName } from "../../config/schema.ts";
 import { InsufficientSlots, RuntimeUnavailable } from "../../domain/errors.ts";
@@ -15,7 +15,7 @@ interface Change {
   readonly format?: "simple" | "verbose";
 }
 
-function open(change: Change, output: { write?: (text: string) => void; isTerminal?: boolean } = {}) {
+function open(change: Change, output: { write?: (text: string) => void; isTerminal?: boolean } = {}, name?: string) {
   const lines: string[] = [];
   const config: LoggingConfig = {
     ...DEFAULTS,
@@ -25,20 +25,21 @@ function open(change: Change, output: { write?: (text: string) => void; isTermin
     console: { colored: true, format: change.format ?? "simple" },
   };
   const write = output.write ?? ((text: string) => void lines.push(text));
-  return { lines, logging: new Logging(config, { write, isTerminal: output.isTerminal ?? false, pid: 42 }) };
+  const log = new ConsoleLog(config, { write, isTerminal: output.isTerminal ?? false, pid: 42 }, name);
+  return { lines, log };
 }
 
 const PORT_LEVELS: Record<string, string> = { DEBUG: "debug", INFO: "info", WARNING: "warn", ERROR: "error" };
 
 // deno-lint-ignore require-await
-logContract("Logging", async () => {
-  const { lines, logging } = open({ level: "NOTSET" });
+logContract("ConsoleLog", async () => {
+  const { lines, log } = open({ level: "NOTSET" });
   return {
-    log: logging.log("ai.backend.agent"),
+    log,
     records: () => lines.map((text) => ({ level: PORT_LEVELS[text.split(" ")[0] ?? ""] ?? "", text })),
     // deno-lint-ignore require-await
     async [Symbol.asyncDispose]() {
-      logging[Symbol.dispose]();
+      log[Symbol.dispose]();
     },
   };
 });
@@ -53,29 +54,28 @@ const LEVEL_CASES: [level: LogLevelName, pkgNs: Record<string, LogLevelName>, lo
   ["NOTSET", { "ai.backend.agent.rpc": "ERROR" }, "ai.backend.agent", ["DEBUG", "INFO", "WARNING", "ERROR"]],
 ];
 for (const [level, pkgNs, logger, expected] of LEVEL_CASES) {
-  Deno.test(`Logging at ${level} with ${JSON.stringify(pkgNs)} lets "${logger}" log ${expected}`, () => {
-    const { lines, logging } = open({ level, pkgNs });
-    using _open = logging;
-    const log = logging.log(logger);
+  Deno.test(`ConsoleLog at ${level} with ${JSON.stringify(pkgNs)} lets "${logger}" write ${expected}`, () => {
+    const { lines, log } = open({ level, pkgNs }, {}, logger);
+    using _log = log;
     for (const name of ["debug", "info", "warn", "error"] as const) log[name]("x");
     assert.deepEqual(lines.map((line) => line.split(" ")[0]), expected);
   });
 }
 
-Deno.test("Logging survives an output that fails", () => {
-  const { logging } = open({}, {
+Deno.test("ConsoleLog survives an output that fails", () => {
+  const { log } = open({}, {
     write: () => {
       throw new Deno.errors.BrokenPipe("closed");
     },
   });
-  using _open = logging;
-  logging.log("ai.backend.agent").error("x");
+  using _log = log;
+  log.error("x");
 });
 
-Deno.test("Logging says which drivers are not available, and goes on with the console", () => {
-  const { lines, logging } = open({ drivers: ["file", "logstash", "file"] });
-  using _open = logging;
-  logging.log("ai.backend.agent").info("x");
+Deno.test("ConsoleLog says which drivers are not available, and goes on with the console", () => {
+  const { lines, log } = open({ drivers: ["file", "logstash", "file"] });
+  using _log = log;
+  log.info("x");
   assert.deepEqual(lines, [
     "WARNING log driver is not available yet; using the console driver=file\n",
     "WARNING log driver is not available yet; using the console driver=logstash\n",
