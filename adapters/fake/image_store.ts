@@ -20,6 +20,8 @@ export interface FakePublication {
   readonly image: FakeImage;
   /** Who may pull; everybody when left out. */
   readonly credentials?: RegistryCredentials;
+  /** What the registry says while the image is being fetched; it is whole when left out. */
+  readonly failure?: string;
 }
 
 const MAX_FILE_BYTES = 1024 * 1024;
@@ -67,6 +69,7 @@ export class FakeImageStore implements ImageStore {
     ) {
       throw new ImagePullFailed(reference, "no basic auth credentials");
     }
+    if (published.failure !== undefined) throw new ImagePullFailed(reference, published.failure);
     this.add({ ...published.image, tags: [engineTag(reference)] });
   }
 
