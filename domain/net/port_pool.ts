@@ -12,15 +12,11 @@ export class PortPool {
   /** A set keeps insertion order, which makes it the queue. */
   readonly #free = new Set<number>();
   readonly #held = new Map<KernelId, number[]>();
-  readonly #first: number;
-  readonly #last: number;
 
   /** @param first, last both ends are in the range. @throws {InvalidField} unless 1 <= first <= last <= 65535. */
   constructor(first: number, last: number) {
     const ordered = Number.isInteger(first) && Number.isInteger(last) && 1 <= first && first <= last && last <= 65535;
     if (!ordered) throw new InvalidField("port-range", "two ports in ascending order", `${first}-${last}`);
-    this.#first = first;
-    this.#last = last;
     for (let port = first; port <= last; port++) this.#free.add(port);
   }
 
@@ -61,10 +57,6 @@ export class PortPool {
   /** How many ports are free, usable or not. */
   get free(): number {
     return this.#free.size;
-  }
-
-  get capacity(): number {
-    return this.#last - this.#first + 1;
   }
 
   heldBy(owner: KernelId): readonly number[] {

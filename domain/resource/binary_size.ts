@@ -3,8 +3,8 @@ import { parseDecimal, ratioText } from "../decimal.ts";
 import { InvalidField } from "../errors.ts";
 
 const UNITS = "kmgtpezy";
-const PLAIN = /^\+?(\d{1,40})(?: +(?:bytes|byte|b))?$/;
-const WITH_UNIT = /^\+?(\d{1,40}\.?\d{0,20}|\.\d{1,20}) ?([kmgtpezy])(?:ibytes|ibyte|ib|bytes|byte|b)?$/;
+const PLAIN = /^\+?(\d{1,40})(?: +(?:ibytes|ibyte|ib|bytes|byte|b))?$/;
+const WITH_UNIT = /^\+?(\d{1,40}\.?\d{0,20}|\.\d{1,20}) *([kmgtpezy])(?:ibytes|ibyte|ib|bytes|byte|b)?$/;
 
 /**
  * Bytes of a size text: `1g`, `1.5 GiB`, `512 bytes`, `1_000`; whole numbers pass. A fraction needs a unit; what is

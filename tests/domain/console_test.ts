@@ -108,6 +108,11 @@ Deno.test("[06-D-A3] bytes counts payload and items, and is 0 after a take", () 
   assert.equal(buffer.bytes, 0);
 });
 
+Deno.test("bytes leaves out the incomplete character of an item that has ended", () => {
+  assert.equal(filled(raw(0x61, 0xc3), err("x")).bytes, 2 + 2 * ENTRY_BYTES);
+  assert.equal(filled(raw(0xc3), err("x")).bytes, 1 + ENTRY_BYTES);
+});
+
 Deno.test("[06-D-A3] discard() drops all and leaves one marker with the sum of what it dropped", () => {
   const buffer = filled(out("12345"), err("67"));
   buffer.discard();
