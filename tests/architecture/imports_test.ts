@@ -5,7 +5,8 @@
 import assert from "node:assert/strict";
 
 const EVERYTHING = [""];
-const NET = "adapters/zeromq/";
+/** Message sockets: the adapter and the port it implements. */
+const SOCKETS = ["adapters/zeromq/", "src/ports/message_sockets.ts"];
 
 /** The first area whose prefix a path begins with. Files of `adapters/x/` and `src/x/` may also import their own folder. */
 const AREAS: readonly { readonly prefix: string; readonly allowed: readonly string[]; readonly pure?: RegExp }[] = [
@@ -25,10 +26,10 @@ const AREAS: readonly { readonly prefix: string; readonly allowed: readonly stri
   { prefix: "adapters/", allowed: ["OWN", "src/ports/", "domain/", "config/", "pkg"] },
   {
     prefix: "src/runner/",
-    allowed: ["src/runner/", "adapters/runner/protocol.ts", NET, "domain/", "config/", "pkg"],
+    allowed: ["src/runner/", "adapters/runner/protocol.ts", ...SOCKETS, "domain/", "config/", "pkg"],
   },
   { prefix: "src/watcher/", allowed: ["src/watcher/", "domain/", "config/", "pkg"] },
-  { prefix: "src/cli/", allowed: ["src/cli/", "adapters/rpc/", NET, "domain/", "config/", "pkg"] },
+  { prefix: "src/cli/", allowed: ["src/cli/", "adapters/rpc/", ...SOCKETS, "domain/", "config/", "pkg"] },
   { prefix: "src/compose.ts", allowed: EVERYTHING },
   { prefix: "src/main.ts", allowed: EVERYTHING },
   { prefix: "tests/", allowed: EVERYTHING },
