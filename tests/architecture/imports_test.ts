@@ -117,6 +117,7 @@ const PLANTED: readonly [file: string, text: string, violation: string][] = [
   ],
   ["src/runner/main.ts", 'import { D } from "../../adapters/docker/reply.ts";', "imports adapters/docker/reply.ts"],
   ["src/runner/main.ts", 'const { C } = await import("../cli/demo.ts");', "imports src/cli/demo.ts"],
+  ["src/runner/main.ts", 'import type { Log } from "../ports/log.ts";', "imports src/ports/log.ts"],
   [
     "src/watcher/main.ts",
     'import { S } from "../../adapters/zeromq/sockets.ts";',
