@@ -26,7 +26,7 @@ engine_of_this_machine() {
   return 1
 }
 docker_packages() { # newer releases have the docker program in a package of its own
-  echo docker.io iptables
+  echo docker.io iptables iproute2
   if apt-cache show docker-cli >/dev/null 2>&1; then echo docker-cli; fi
 }
 ensure_engine() {
@@ -58,7 +58,7 @@ start_engine() {
       return
     fi
   fi
-  ensure iptables:iptables
+  ensure iptables:iptables ip:iproute2
   own_engine_up
   if [ "${KEEP_ENGINE:-}" = 1 ]; then
     say "leaving the Engine running: DOCKER_HOST=$DOCKER_HOST (end it with: bash deploy/stack.sh down)"
@@ -71,7 +71,9 @@ own_engine_up() {
   say "no Docker Engine answers: starting one with its data in $ENGINE_DATA"
   mkdir -p "$ENGINE_RUN" "$ENGINE_DATA"
   # remembered so that only what this Engine adds is taken away again
-  if [ -e /sys/class/net/docker0 ]; then touch "$ENGINE_RUN/bridge-was-there"; else rm -f "$ENGINE_RUN/bridge-was-there"; fi
+  rm -f "$ENGINE_RUN/bridge-was-there" "$ENGINE_RUN/chains-were-there"
+  if ip link show docker0 >/dev/null 2>&1; then touch "$ENGINE_RUN/bridge-was-there"; fi
+  if iptables -S 2>/dev/null | grep -q '^-N DOCKER'; then touch "$ENGINE_RUN/chains-were-there"; fi
   setsid dockerd --host "unix://$ENGINE_SOCKET" --data-root "$ENGINE_DATA" --exec-root "$ENGINE_RUN/exec" \
     --pidfile "$ENGINE_RUN/docker.pid" </dev/null >"$log" 2>&1 &
   echo $! >"$ENGINE_RUN/started.pid"
@@ -96,9 +98,24 @@ own_engine_down() {
   fi
   kill -TERM "$pid" 2>/dev/null || true
   if ! wait_until 30 process_is_gone "$pid"; then kill -KILL "$pid" 2>/dev/null || true; fi
-  if [ ! -e "$ENGINE_RUN/bridge-was-there" ] && has ip; then ip link delete docker0 2>/dev/null || true; fi
+  if [ ! -e "$ENGINE_RUN/bridge-was-there" ]; then ip link delete docker0 2>/dev/null || true; fi
+  if [ ! -e "$ENGINE_RUN/chains-were-there" ]; then remove_chains; fi
   rm -rf "$ENGINE_RUN"
   say "ended the Docker Engine that was started here; its images stay in $ENGINE_DATA"
+}
+# An Engine leaves its packet filter rules behind.
+remove_chains() {
+  local table rule chain
+  for table in filter nat; do
+    iptables -t "$table" -S 2>/dev/null | sed -n '/DOCKER\|docker0/s/^-A /-D /p' | while read -r rule; do
+      # shellcheck disable=SC2086 # a rule is a list of words
+      iptables -t "$table" $rule 2>/dev/null || true
+    done
+    for chain in $(iptables -t "$table" -S 2>/dev/null | sed -n 's/^-N \(DOCKER.*\)/\1/p'); do
+      iptables -t "$table" -F "$chain" 2>/dev/null || true
+      iptables -t "$table" -X "$chain" 2>/dev/null || true
+    done
+  done
 }
 own_docker() { timeout 30 docker -H "unix://$ENGINE_SOCKET" "$@" 2>/dev/null; }
 process_is_gone() { ! kill -0 "$1" 2>/dev/null; }
