@@ -1,4 +1,4 @@
-import { AgentStopping, RuntimeFailed } from "../../domain/errors.ts";
+import { AgentStopping, InvalidField, RuntimeFailed } from "../../domain/errors.ts";
 import type { ContainerId } from "../../domain/ids.ts";
 import { canonicalName } from "../../domain/image/image_ref.ts";
 import { imageTraits, SERVICE_PORTS_LABEL } from "../../domain/image/labels.ts";
@@ -8,6 +8,7 @@ import { environFile, kernelIdFile } from "../../domain/kernel/config_files.ts";
 import type { KernelRequest } from "../../domain/kernel/kernel_spec.ts";
 import type { PortPool } from "../../domain/net/port_pool.ts";
 import type { AllocationLedger } from "../../domain/resource/ledger.ts";
+import { COUNT } from "../../domain/resource/slots.ts";
 import type { CreatedKernel } from "./agent_service.ts";
 import type { CollectStatistics } from "./collect_statistics.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -21,7 +22,14 @@ import type { EndKernel } from "./end_kernel.ts";
 import type { EventPublisher } from "./event_publisher.ts";
 import { folderMounts } from "./folder_mounts.ts";
 import type { Kernel } from "./kernel.ts";
-import { KernelDraft, type KernelPlan, type KernelSettings, portCount, runnerEndpoint } from "./kernel_draft.ts";
+import {
+  KernelDraft,
+  type KernelPlan,
+  type KernelSettings,
+  LOOPBACK,
+  portCount,
+  runnerEndpoint,
+} from "./kernel_draft.ts";
 import type { KernelImages } from "./kernel_images.ts";
 import type { KernelTable } from "./kernel_table.ts";
 import { RunSession } from "./run_session.ts";
@@ -57,6 +65,7 @@ export class CreateKernel {
 
   async execute(request: KernelRequest, signal: AbortSignal): Promise<CreatedKernel> {
     if (this.#stopping) throw new AgentStopping();
+    checkLimits(request);
     const traits = imageTraits(request.image.labels);
     const label = request.image.labels.get(SERVICE_PORTS_LABEL) ?? "";
     const services = [...INTRINSIC_SERVICES, ...parseServicePorts(label)];
@@ -99,7 +108,8 @@ export class CreateKernel {
 
     const allocation = ledger.allocate(kernelId, request.slots);
     undo.defer(() => void ledger.release(kernelId));
-    const hostPorts = ports.lease(kernelId, portCount(services), (port) => host.canBind(settings.kernelHost, port));
+    const usable = (port: number) => host.canBind(settings.kernelHost, port) && host.canBind(LOOPBACK, port);
+    const hostPorts = ports.lease(kernelId, portCount(services), usable);
     undo.defer(() => void ports.release(kernelId));
     const dirs = await scratch.create(kernelId, settings.user);
     undo.defer(() => scratch.remove(kernelId));
@@ -192,4 +202,12 @@ export class CreateKernel {
       this.#deps.log.error(`cannot ${attempt} while undoing a creation`, { error });
     }
   }
+}
+
+/** To an engine, no cores and no memory mean no limit (04-D44). @throws {InvalidField} */
+function checkLimits({ slots, shmemBytes }: KernelRequest): void {
+  const cores = slots.get("cpu") ?? 0n;
+  if (cores < COUNT) throw new InvalidField("slots.cpu", "at least one core", cores);
+  const memory = slots.get("mem") ?? 0n;
+  if (memory <= shmemBytes) throw new InvalidField("slots.mem", "more memory than shared memory", memory);
 }

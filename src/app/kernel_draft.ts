@@ -15,7 +15,7 @@ import { mountText } from "./folder_mounts.ts";
 const RUNNER_IN_PORT = 2000;
 const RUNNER_OUT_PORT = 2001;
 /** The runner can be reached from this host alone (06 D-A12). */
-const LOOPBACK = "127.0.0.1";
+export const LOOPBACK = "127.0.0.1";
 const RUNNER_MOUNT = "/opt/backend.ai";
 const WORK_DIR = "/home/work";
 const CONFIG_DIR = "/home/config";

@@ -6,7 +6,7 @@ import type { ImageRequest } from "../../domain/kernel/kernel_spec.ts";
 import type { ImageStore } from "../ports/image_store.ts";
 import type { Log } from "../ports/log.ts";
 
-/** The account files of an image, read once. */
+/** The account files of an image. */
 export interface ImageAccounts {
   readonly passwd: string | undefined;
   readonly group: string | undefined;
@@ -16,7 +16,7 @@ export interface ImageAccounts {
 export class KernelImages {
   readonly #store: ImageStore;
   readonly #log: Log;
-  readonly #accounts = new Map<ImageId, Promise<ImageAccounts>>();
+  readonly #accounts = new Map<ImageId, ImageAccounts>();
   #local: readonly LocalImage[] = [];
 
   constructor(deps: { store: ImageStore; log: Log }) {
@@ -51,14 +51,15 @@ export class KernelImages {
     this.#log.info("image pulled", { image: name });
   }
 
-  /** Reads (once per image) the account files. @throws {ImageNotFound} */
+  /** The account files, read once per image; twice if two ask at the same time. @throws {ImageNotFound} */
   async accounts(id: ImageId, signal: AbortSignal): Promise<ImageAccounts> {
     const known = this.#accounts.get(id);
-    if (known !== undefined) return await known;
-    const reading = this.#readAccounts(id, signal);
-    this.#accounts.set(id, reading);
-    reading.catch(() => this.#accounts.delete(id)); // the next kernel tries again
-    return await reading;
+    if (known !== undefined) return known;
+    const passwd = await this.#store.readFile(id, "/etc/passwd", signal);
+    const group = await this.#store.readFile(id, "/etc/group", signal);
+    const accounts = { passwd, group };
+    this.#accounts.set(id, accounts);
+    return accounts;
   }
 
   /** Reads ahead what the first kernel of each image would have to wait for. */
@@ -71,11 +72,5 @@ export class KernelImages {
         if (!(error instanceof ImageNotFound)) this.#log.warn("image not prepared", { image: tag, error });
       }
     }
-  }
-
-  async #readAccounts(id: ImageId, signal: AbortSignal): Promise<ImageAccounts> {
-    const passwd = await this.#store.readFile(id, "/etc/passwd", signal);
-    const group = await this.#store.readFile(id, "/etc/group", signal);
-    return { passwd, group };
   }
 }
