@@ -1,5 +1,5 @@
 import { AgentStopping, InvalidField, RuntimeFailed } from "../../domain/errors.ts";
-import type { ContainerId } from "../../domain/ids.ts";
+import type { ContainerId, KernelId } from "../../domain/ids.ts";
 import { canonicalName } from "../../domain/image/image_ref.ts";
 import { imageTraits, SERVICE_PORTS_LABEL } from "../../domain/image/labels.ts";
 import { INTRINSIC_SERVICES, parseServicePorts } from "../../domain/image/service_ports.ts";
@@ -112,7 +112,7 @@ export class CreateKernel {
     const hostPorts = ports.lease(kernelId, portCount(services), usable);
     undo.defer(() => void ports.release(kernelId));
     const dirs = await scratch.create(kernelId, settings.user);
-    undo.defer(() => scratch.remove(kernelId));
+    undo.defer(() => this.#undoing("remove scratch", () => scratch.remove(kernelId)));
     const draft = new KernelDraft(plan, settings, allocation, hostPorts);
     await this.#writeConfig(draft, undefined);
     if (accounts !== undefined) {
@@ -121,9 +121,8 @@ export class CreateKernel {
     }
 
     const spec = draft.containerSpec(dirs, accounts !== undefined);
-    undo.defer(() => this.#removeLeftover(kernel));
+    undo.defer(() => this.#undoing("remove container", (limited) => this.#removeContainer(kernelId, limited)));
     const containerId = await runtime.create(spec, signal);
-    undo.defer(() => this.#remove(containerId));
     await this.#writeConfig(draft, containerId);
     await runtime.start(containerId, signal);
     await this.#checkStarted(draft, containerId, signal);
@@ -180,20 +179,14 @@ export class CreateKernel {
     }
   }
 
-  async #remove(containerId: ContainerId): Promise<void> {
-    await this.#undoing("remove container", (signal) => this.#deps.runtime.remove(containerId, signal));
+  /** Looks for it: when the create call was cut off, its id was never heard. */
+  async #removeContainer(owner: KernelId, signal: AbortSignal): Promise<void> {
+    for (const { id, kernelId } of await this.#deps.runtime.list(signal)) {
+      if (kernelId === owner) await this.#deps.runtime.remove(id, signal);
+    }
   }
 
-  /** After a create call that was cut off, the engine may have a container whose id was never heard. */
-  async #removeLeftover(kernel: Kernel): Promise<void> {
-    await this.#undoing("look for a leftover container", async (signal) => {
-      for (const { id, kernelId } of await this.#deps.runtime.list(signal)) {
-        if (kernelId === kernel.id) await this.#deps.runtime.remove(id, signal);
-      }
-    });
-  }
-
-  /** A failure to undo is logged; the reconciliation with the engine's list repairs it later. */
+  /** Never throws: the creation's own failure is what the caller hears. Reconciliation or the next start repairs it. */
   async #undoing(attempt: string, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
     const signal = new AbortController().signal; // the cancelled signal must not cancel the clean-up
     try {
