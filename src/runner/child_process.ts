@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
+import { writeFileSync } from "node:fs";
 import { constants } from "node:os";
 import process from "node:process";
 import type { Duplex, Readable } from "node:stream";
@@ -60,6 +61,7 @@ export class Child {
         resolve(signal === null ? code ?? -1 : -(constants.signals[signal] ?? 0));
       });
     });
+    preferForOom(this.#child.pid);
     this.#pump("stdout", this.#child.stdout, options.onOutput);
     this.#pump("stderr", this.#child.stderr, options.onOutput);
     const { onEvent } = options;
@@ -142,5 +144,15 @@ export class Child {
   #streamAt(at: 3 | 4 | number): Duplex | undefined {
     // Extra descriptors opened as "pipe" are duplex streams; the type cannot say so for a variable `stdio`.
     return (this.#child.stdio[at] ?? undefined) as Duplex | undefined;
+  }
+}
+
+/** When the container runs out of memory user code is to end, which can be told, rather than the runner. */
+function preferForOom(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    writeFileSync(`/proc/${pid}/oom_score_adj`, "300"); // raising needs no privilege
+  } catch {
+    // it has ended already, or there is no /proc
   }
 }
