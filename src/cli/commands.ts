@@ -26,7 +26,7 @@ export interface RunOptions {
 /** The world of the commands. */
 export interface CommandTools {
   /** Opens a connection to the agent that the options name. */
-  readonly connect: () => Caller & Disposable;
+  readonly connect: () => Caller & AsyncDisposable;
   readonly findImage: (name: string) => Promise<CreationOptions["image"]>;
   readonly terminal: RunTerminal;
   readonly print: (text: string) => void;
@@ -114,7 +114,7 @@ export class Commands {
   }
 
   async #withAgent<T>(use: (agent: AgentCalls) => Promise<T>): Promise<T> {
-    using connection = this.#tools.connect();
+    await using connection = this.#tools.connect();
     return await use(new AgentCalls(connection, this.#tools.signal));
   }
 

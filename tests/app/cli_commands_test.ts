@@ -31,7 +31,7 @@ function makeTools(answers: Readonly<Record<string, readonly unknown[]>>, input:
   const tools: CommandTools = {
     connect: () => {
       open++;
-      return { call: caller.call, [Symbol.dispose]: () => void open-- };
+      return { call: caller.call, [Symbol.asyncDispose]: () => Promise.resolve(void open--) };
     },
     findImage: (name) =>
       Promise.resolve({
