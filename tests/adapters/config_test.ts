@@ -5,6 +5,7 @@ import { ConfigurationError } from "../../config/errors.ts";
 import type { Surroundings } from "../../config/field.ts";
 import { staleFiles } from "../../config/generate.ts";
 import { candidatePaths, fileNotFound, loadConfig, standaloneDefaults } from "../../config/load.ts";
+import { withoutSecrets } from "../../config/redact.ts";
 import { renderSample } from "../../config/reference.ts";
 
 const ROOT: Surroundings = { cwd: "/work dir", home: "/root", uid: 0, environment: {} };
@@ -168,6 +169,16 @@ Deno.test("loadConfig() never shows a password", () => {
   assert.throws(
     () => load('[etcd]\npassword = "s3cret'),
     (error) => error instanceof ConfigurationError && !error.message.includes("s3cret"),
+  );
+});
+
+Deno.test("withoutSecrets() shows every key and no password", () => {
+  const { config } = load(TESTBED.replace('password = ""', 'password = "s3cret"'));
+  const shown = withoutSecrets(config);
+  assert.deepEqual(Object.keys(shown), Object.keys(config));
+  const text = JSON.stringify(shown, (_, value) => typeof value === "bigint" ? String(value) : value);
+  assert.ok(
+    text.includes('"password":"(secret)"') && text.includes('"scaling-group":"default"') && !text.includes("s3cret"),
   );
 });
 
