@@ -1,6 +1,6 @@
 /**
  * The vocabulary of `schema.ts`: a key is a field, a table is a section, and the type of the configuration follows from
- * them. Forty lines of our own instead of a schema library, because the agent's memory is counted and a library would
+ * them. A little code of our own instead of a schema library, because the agent's memory is counted and a library would
  * cost more of it than all configuration code together (docs/dependencies.md).
  */
 
