@@ -9,6 +9,8 @@ import type { Kernel } from "./kernel.ts";
 import type { KernelTable } from "./kernel_table.ts";
 
 const STORE_LIMIT_MS = 2_000;
+/** A destroy waits this long for the last statistics at most (04 §13.1). */
+const SAMPLE_LIMIT_MS = 5_000;
 /** How often the manager is told to copy a kernel's statistics (02-D3). */
 const SYNC_INTERVAL_MS = 10_000;
 
@@ -36,30 +38,34 @@ export class CollectStatistics {
   async collect(signal: AbortSignal): Promise<void> {
     const { table, meter, clock } = this.#deps;
     const kernels = table.all().filter((kernel) => kernel.running);
-    await Promise.all(kernels.map((kernel) => this.#sample(kernel, signal)));
-    const node = this.#node.add(await meter.node(signal), clock.monotonic());
+    await Promise.all(kernels.map((kernel) => this.sample(kernel, signal)));
+    const options = { attempt: "read the node's statistics", limitMs: SAMPLE_LIMIT_MS, signal };
+    const usage = await withDeadline(clock, options, (limited) => meter.node(limited));
+    const node = this.#node.add(usage, clock.monotonic());
     const sampled = kernels.filter((kernel) => kernel.running);
     if (await this.#store(node, sampled, signal)) await this.#sync(sampled, signal);
   }
 
-  /** Samples one kernel now, as when it is about to end. Never throws. */
+  /** Samples and stores one kernel now, as when it has just begun. Never throws. */
   async collectOne(kernel: Kernel): Promise<void> {
-    const signal = new AbortController().signal; // ended by the deadline alone
-    await this.#sample(kernel, signal);
-    await this.#store(undefined, [kernel], signal);
+    await this.sample(kernel, new AbortController().signal); // ended by the deadline alone
+    await this.keep(kernel);
   }
 
-  /** Writes the last statistics of an ended kernel once more, for the manager to copy when it hears of the end. */
+  /** Stores the newest statistics of one kernel, for the manager to copy when it hears of the end. Never throws. */
   async keep(kernel: Kernel): Promise<void> {
     await this.#store(undefined, [kernel], new AbortController().signal); // ended by the deadline alone
   }
 
-  async #sample(kernel: Kernel, signal: AbortSignal): Promise<void> {
+  /** Brings the statistics of one kernel up to date, if it can be read. Never throws. */
+  async sample(kernel: Kernel, signal: AbortSignal): Promise<void> {
+    const { meter, clock } = this.#deps;
     const containerId = kernel.record?.containerId;
     if (containerId === undefined) return;
+    const options = { attempt: `read the statistics of kernel "${kernel.id}"`, limitMs: SAMPLE_LIMIT_MS, signal };
     try {
-      const usage = await this.#deps.meter.kernel(kernel.id, containerId, signal);
-      if (usage !== undefined) kernel.metrics = kernel.meter.add(usage, this.#deps.clock.monotonic());
+      const usage = await withDeadline(clock, options, (limited) => meter.kernel(kernel.id, containerId, limited));
+      if (usage !== undefined) kernel.metrics = kernel.meter.add(usage, clock.monotonic());
     } catch (error) {
       if (!signal.aborted) this.#deps.log.warn("kernel statistics not read", { kernelId: kernel.id, error });
     }

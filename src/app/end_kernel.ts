@@ -6,7 +6,7 @@ import type { PortPool } from "../../domain/net/port_pool.ts";
 import type { AllocationLedger } from "../../domain/resource/ledger.ts";
 import type { KernelMetrics } from "../../domain/stats/metrics.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { ContainerRuntime } from "../ports/container_runtime.ts";
+import type { ContainerDeath, ContainerRuntime } from "../ports/container_runtime.ts";
 import type { Log } from "../ports/log.ts";
 import type { ScratchStore } from "../ports/scratch_store.ts";
 import type { CollectStatistics } from "./collect_statistics.ts";
@@ -19,6 +19,8 @@ import type { TaskGroup } from "./task_group.ts";
 /** How long a destroy call waits for the engine; the manager gives up after 30 s (01 §9). */
 const KILL_LIMIT_MS = 20_000;
 const ENGINE_CALL_LIMIT_MS = 30_000;
+/** The manager is not kept waiting for a directory that cannot be removed; the next start tries again. */
+const SCRATCH_REMOVALS = 5;
 /** Exit code of a program that was killed, told to runs that were under way. */
 const KILLED = 137;
 
@@ -53,7 +55,6 @@ export class EndKernel {
       this.reportGone(id, reason);
       return null;
     }
-    if (kernel.running) await this.#deps.statistics.collectOne(kernel);
     this.#perform(kernel, kernel.apply({ kind: "destroy-requested", reason }));
     const told = kernel.killed ?? kernel.ended.promise;
     const options = { attempt: `kill kernel "${id}"`, limitMs: KILL_LIMIT_MS, signal };
@@ -68,8 +69,8 @@ export class EndKernel {
   }
 
   /** The container is known to be dead. Repeats and late news change nothing. */
-  containerGone(kernel: Kernel, exitCode: number | null): void {
-    this.#perform(kernel, kernel.apply({ kind: "container-gone", exitCode }));
+  containerGone(kernel: Kernel, { id, exitCode }: Pick<ContainerDeath, "id" | "exitCode">): void {
+    this.#perform(kernel, kernel.containerDied(id, exitCode));
   }
 
   /** A creation has been undone. */
@@ -89,7 +90,7 @@ export class EndKernel {
   }
 
   #performOne(kernel: Kernel, action: KernelAction): void {
-    const { tasks, publisher } = this.#deps;
+    const { tasks, table, publisher } = this.#deps;
     switch (action.kind) {
       case "cancel-creation":
         return kernel.creation.abort(new CreationCancelled(kernel.id));
@@ -103,6 +104,7 @@ export class EndKernel {
         return;
       case "announce-termination": {
         const { reason, exitCode } = action;
+        table.noteEnd(kernel.id);
         return publisher.announce({ kind: "kernel_terminated", kernelId: kernel.id, reason, exitCode });
       }
       default:
@@ -111,44 +113,54 @@ export class EndKernel {
   }
 
   async #kill(kernel: Kernel, containerId: ContainerId, signal: AbortSignal): Promise<void> {
-    const { runtime } = this.#deps;
-    await this.#persist("kill container", kernel, signal, (limited) => runtime.kill(containerId, limited));
+    const { runtime, statistics } = this.#deps;
+    await statistics.sample(kernel, signal);
+    await this.#persist({ attempt: "kill container", kernel, signal }, (limited) => runtime.kill(containerId, limited));
     // The engine's death notice usually comes first; this is for when its event stream is down.
     void this.#deps.tasks.spawn("confirm death", async (confirm) => {
       const exitCode = await runtime.inspect(containerId, confirm).then((it) => it.exitCode, () => KILLED);
-      this.containerGone(kernel, exitCode ?? KILLED);
+      this.containerGone(kernel, { id: containerId, exitCode: exitCode ?? KILLED });
     });
   }
 
   /** In the order of 04 §13.3: container, ports, slots, scratch, table, event. */
   async #cleanUp(kernel: Kernel, containerId: ContainerId, signal: AbortSignal): Promise<void> {
     const { runtime, ports, ledger, scratch, table, statistics } = this.#deps;
-    await this.#persist("remove container", kernel, signal, (limited) => runtime.remove(containerId, limited));
+    await this.#persist(
+      { attempt: "remove container", kernel, signal },
+      (limited) => runtime.remove(containerId, limited),
+    );
     ports.release(kernel.id);
     ledger.release(kernel.id);
-    await this.#persist("remove scratch", kernel, signal, () => scratch.remove(kernel.id));
+    const removal = { attempt: "remove scratch", kernel, signal, times: SCRATCH_REMOVALS };
+    await this.#persist(removal, () => scratch.remove(kernel.id));
     await statistics.keep(kernel);
     table.remove(kernel);
     this.#perform(kernel, kernel.apply({ kind: "cleaned" }));
     kernel.ended.resolve();
   }
 
-  /** Tries until it works or the agent ends: what stays behind would be lost resources. */
+  /** Tries `times` times, else until it works or the agent ends: what stays behind would be lost resources. */
   async #persist(
-    attempt: string,
-    kernel: Kernel,
-    signal: AbortSignal,
+    { attempt, kernel, signal, times = Infinity }: {
+      readonly attempt: string;
+      readonly kernel: Kernel;
+      readonly signal: AbortSignal;
+      readonly times?: number;
+    },
     work: (signal: AbortSignal) => Promise<void>,
   ): Promise<void> {
+    const { clock, log } = this.#deps;
     const backoff = new Backoff(500, 30_000);
-    for (;;) {
+    for (let failures = 1;; failures++) {
       try {
-        return await withDeadline(this.#deps.clock, { attempt, limitMs: ENGINE_CALL_LIMIT_MS, signal }, work);
+        return await withDeadline(clock, { attempt, limitMs: ENGINE_CALL_LIMIT_MS, signal }, work);
       } catch (error) {
         signal.throwIfAborted();
-        this.#deps.log.warn(`cannot ${attempt}, trying again`, { kernelId: kernel.id, error });
+        if (failures >= times) return log.error(`cannot ${attempt}`, { kernelId: kernel.id, error });
+        log.warn(`cannot ${attempt}, trying again`, { kernelId: kernel.id, error });
       }
-      await this.#deps.clock.sleep(backoff.next(), signal);
+      await clock.sleep(backoff.next(), signal);
     }
   }
 }

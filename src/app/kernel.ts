@@ -1,4 +1,4 @@
-import type { KernelId } from "../../domain/ids.ts";
+import type { ContainerId, KernelId } from "../../domain/ids.ts";
 import type { KernelRecord } from "../../domain/kernel/kernel_spec.ts";
 import {
   INITIAL_STATE,
@@ -10,7 +10,7 @@ import {
 import { KernelMeter, type KernelMetrics } from "../../domain/stats/metrics.ts";
 import type { RunSession } from "./run_session.ts";
 
-/** What the agent knows of one kernel. Changed by the use cases only, its state by {@linkcode apply} only. */
+/** What the agent knows of one kernel. Changed by the use cases only, its state by its methods only. */
 export class Kernel {
   state: KernelState = INITIAL_STATE;
   /** Aborting it undoes a creation in progress. */
@@ -24,7 +24,8 @@ export class Kernel {
   session: RunSession | undefined;
   readonly meter = new KernelMeter();
   metrics: KernelMetrics | undefined;
-  #earlyDeath: Extract<KernelEvent, { kind: "container-gone" }> | undefined;
+  /** Exit codes of containers that died while the kernel was being created. */
+  readonly #earlyDeaths = new Map<ContainerId, number | null>();
 
   /** @param lastUsedMs monotonic time of the last use */
   constructor(readonly id: KernelId, public lastUsedMs: number) {}
@@ -33,15 +34,19 @@ export class Kernel {
     return this.state.status === "running";
   }
 
-  /** Moves on and returns what must be done now. A death that is heard of during creation counts once it is over. */
+  /** Moves on and returns what must be done now. */
   apply(event: KernelEvent): readonly KernelAction[] {
-    if (event.kind === "container-gone" && this.state.status === "preparing") {
-      this.#earlyDeath = event;
-      return [];
-    }
     const { state, actions } = step(this.state, event);
     this.state = state;
-    if (event.kind !== "container-started" || this.#earlyDeath === undefined) return actions;
-    return [...actions, ...this.apply(this.#earlyDeath)];
+    if (event.kind !== "container-started") return actions;
+    const exitCode = this.#earlyDeaths.get(event.containerId);
+    return exitCode === undefined ? actions : [...actions, ...this.apply({ kind: "container-gone", exitCode })];
+  }
+
+  /** A death during the creation counts once that is over. Another kernel of the same id may have died late: ignored. */
+  containerDied(id: ContainerId, exitCode: number | null): readonly KernelAction[] {
+    if (this.state.status === "preparing") this.#earlyDeaths.set(id, exitCode);
+    const isOwn = "containerId" in this.state && this.state.containerId === id;
+    return isOwn ? this.apply({ kind: "container-gone", exitCode }) : [];
   }
 }

@@ -36,13 +36,12 @@ export class KernelTable {
     return kernel;
   }
 
-  /** Forgets a kernel and remembers that its end is, or need not be, known. */
+  /** Forgets a kernel, not its end. */
   remove(kernel: Kernel): void {
     this.#kernels.delete(kernel.id);
-    this.noteEnd(kernel.id);
   }
 
-  /** Notes the end of a kernel, known here or not. Returns whether it is news. */
+  /** Notes that the end of a kernel, known here or not, is being told. Returns whether it is news. */
   noteEnd(id: KernelId): boolean {
     if (this.#ended.has(id)) return false;
     this.#ended.add(id);

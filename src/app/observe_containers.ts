@@ -33,10 +33,9 @@ export class ObserveContainers {
         reconciled = this.reconcile(signal).catch((error) => log.warn("containers not compared", { error }));
       };
       try {
-        for await (const { kernelId, id, exitCode } of runtime.watch(connected, signal)) {
-          const kernel = table.find(kernelId);
-          const mine = kernel?.record?.containerId;
-          if (kernel !== undefined && (mine === undefined || mine === id)) ender.containerGone(kernel, exitCode);
+        for await (const death of runtime.watch(connected, signal)) {
+          const kernel = table.find(death.kernelId);
+          if (kernel !== undefined) ender.containerGone(kernel, death);
         }
       } catch (error) {
         if (!signal.aborted) log.warn("engine event stream lost, connecting again", { error });
@@ -58,7 +57,7 @@ export class ObserveContainers {
       const exitCode = container === undefined
         ? null
         : await runtime.inspect(id, signal).then((details) => details.exitCode, () => null);
-      ender.containerGone(kernel, exitCode);
+      ender.containerGone(kernel, { id, exitCode });
     }
     for (const { id, kernelId } of containers.values()) {
       if (table.find(kernelId) !== undefined) continue;

@@ -71,7 +71,7 @@ export class RestoreKernels {
     if (status === "running") return true;
     const { exitCode } = await runtime.inspect(id, signal);
     log.info("kernel ended while the agent was down", { kernelId, exitCode });
-    ender.containerGone(kernel, exitCode);
+    ender.containerGone(kernel, { id, exitCode });
     return false;
   }
 

@@ -265,6 +265,19 @@ export function assertNothingHeld(agent: TestAgent): void {
   });
 }
 
+/** The agent hears of deaths until the result is disposed of. */
+export async function following({ observer }: TestAgent): Promise<AsyncDisposable> {
+  const stop = new AbortController();
+  const loop = observer.follow(stop.signal);
+  await settle();
+  return {
+    async [Symbol.asyncDispose]() {
+      stop.abort();
+      await loop;
+    },
+  };
+}
+
 /** One turn of the event loop: whatever waits for nothing but other promises has come to its end. */
 export function settle(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve));
