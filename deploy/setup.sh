@@ -134,7 +134,8 @@ ensure_deno() {
   local to=(--global)
   is_root || to=(--prefix "$CACHE/deno") # needs no rights
   guarded timeout 600 npm install --no-fund --no-audit --loglevel=error "${to[@]}" "deno@$DENO_VERSION" \
-    </dev/null >"$CACHE/logs/npm.log" 2>&1 || die "npm install deno@$DENO_VERSION failed, see $CACHE/logs/npm.log"
+    </dev/null >"$CACHE/logs/npm.log" 2>&1 ||
+    die "npm install deno@$DENO_VERSION failed: $(complaint "$CACHE/logs/npm.log") (log: $CACHE/logs/npm.log)"
   hash -r
   find_deno || die "npm installed deno@$DENO_VERSION, but it does not run on this machine"
 }
