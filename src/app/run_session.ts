@@ -1,4 +1,4 @@
-import { KernelEnded } from "../../domain/errors.ts";
+import { KernelEnded, RunnerUnavailable } from "../../domain/errors.ts";
 import type { KernelId, RunId } from "../../domain/ids.ts";
 import { RunQueue, type RunReport } from "../../domain/kernel/run_queue.ts";
 import type { RunnerCommand, RunnerMessage } from "../../domain/kernel/runner_message.ts";
@@ -14,6 +14,8 @@ const RESUME_BYTES = 4 * 1024 * 1024;
 const ABANDONED_MS = 60_000;
 const KEEP_FINISHED_MS = 600_000;
 const MAX_RUNS = 128;
+/** Exit code of a run whose code never reached its runner. */
+const NOT_BEGUN = 1;
 
 export interface RunSessionDeps {
   readonly channels: RunnerChannels;
@@ -31,7 +33,8 @@ export class RunSession {
   readonly #waiting = new Map<RunId, Set<() => void>>();
   /** Monotonic time at which the runner was made to wait. */
   #pausedAtMs: number | undefined;
-  #abandoned = false;
+  /** The run whose output is dropped because nobody fetches it. */
+  #abandoned: RunId | undefined;
   #closed = false;
 
   constructor(kernelId: KernelId, endpoint: RunnerEndpoint, deps: RunSessionDeps) {
@@ -46,16 +49,20 @@ export class RunSession {
     return this.#queue.busy;
   }
 
-  /** @throws {KernelEnded}, {UnknownRun}, {TooManyRuns}, {RunnerUnavailable}; `signal.reason` when aborted. */
+  /**
+   * @throws {KernelEnded}, {UnknownRun}, {TooManyRuns}; {RunnerUnavailable} if input cannot be handed over;
+   * `signal.reason` when aborted.
+   */
   async execute(request: ExecuteRequest, signal: AbortSignal): Promise<RunReport> {
     if (this.#closed) throw new KernelEnded(this.#kernelId);
     const runId = request.runId ?? newRunId();
     const commands = commandsOf(request);
     const nowMs = this.#clock.monotonic();
     const starts = request.mode === "query" || request.mode === "batch";
-    this.#send(starts ? this.#queue.start(runId, commands, nowMs) : this.#queue.resume(runId, commands, nowMs));
-    this.#abandoned = false;
-    if (!this.#queue.ready(runId)) await this.#settled(runId, request.flushTimeoutMs, signal);
+    if (starts) this.#begin(this.#queue.start(runId, commands, nowMs));
+    else this.#send(this.#queue.resume(runId, commands, nowMs));
+    if (this.#abandoned === runId) this.#abandoned = undefined;
+    if (!this.#queue.ready(runId) && !this.#isHeld(runId)) await this.#settled(runId, request.flushTimeoutMs, signal);
     const report = this.#queue.report(runId, request.apiVersion, this.#clock.monotonic());
     this.#relieve();
     return report;
@@ -69,10 +76,10 @@ export class RunSession {
   maintain(): void {
     const nowMs = this.#clock.monotonic();
     this.#queue.expire(nowMs);
-    if (this.#pausedAtMs === undefined) return this.#channel.send({ kind: "status" });
+    if (this.#pausedAtMs === undefined) return this.#keepAlive();
     if (nowMs - this.#pausedAtMs < ABANDONED_MS) return;
     this.#log.warn("run output dropped: nobody fetched it", { kernelId: this.#kernelId, run: this.#queue.activeRun });
-    this.#abandoned = true;
+    this.#abandoned = this.#queue.activeRun;
     this.#queue.discardOutput();
     this.#relieve();
   }
@@ -95,24 +102,49 @@ export class RunSession {
     if (message.kind === "status" || message.kind === "completion") return; // nobody asks for their content yet
     const { wake, send } = this.#queue.record(message, this.#clock.monotonic());
     if (wake !== undefined) this.#wake(wake);
-    if (send.length > 0) this.#send(send);
+    this.#begin(send);
     if (this.#queue.bufferedBytes >= PAUSE_BYTES) this.#hold();
   }
 
   /** Too much is unread: whoever waits gets it now; the runner waits until it has been fetched. */
   #hold(): void {
-    if (this.#abandoned) return this.#queue.discardOutput();
     const run = this.#queue.activeRun;
+    if (run !== undefined && run === this.#abandoned) return this.#queue.discardOutput();
     if (run !== undefined) this.#wake(run);
     if (this.#pausedAtMs !== undefined) return;
     this.#pausedAtMs = this.#clock.monotonic();
     this.#channel.pause();
   }
 
+  /** Whether nothing more comes for this run until what there is has been fetched. */
+  #isHeld(runId: RunId): boolean {
+    return this.#pausedAtMs !== undefined && this.#queue.activeRun === runId;
+  }
+
   #relieve(): void {
     if (this.#pausedAtMs === undefined || this.#queue.bufferedBytes > RESUME_BYTES) return;
     this.#pausedAtMs = undefined;
     this.#channel.resume();
+  }
+
+  /** The commands of a run in its turn. If they cannot be sent it is over, and the next one has its turn. */
+  #begin(commands: readonly RunnerCommand[]): void {
+    try {
+      this.#send(commands);
+    } catch (error) {
+      if (!(error instanceof RunnerUnavailable)) throw error;
+      this.#log.warn("run not begun", { kernelId: this.#kernelId, run: this.#queue.activeRun, error });
+      this.#receive({ kind: "stderr", data: new TextEncoder().encode(`${error.message}\n`) });
+      this.#receive({ kind: "finished", exitCode: NOT_BEGUN });
+    }
+  }
+
+  #keepAlive(): void {
+    try {
+      this.#channel.send({ kind: "status" });
+    } catch (error) {
+      this.#log.debug("runner not kept alive", { kernelId: this.#kernelId, error });
+    }
   }
 
   #send(commands: readonly RunnerCommand[]): void {
