@@ -156,11 +156,8 @@ ensure_libraries() {
   guarded env -C "$ROOT" timeout 600 deno install --frozen --quiet </dev/null >"$CACHE/logs/deno-install.log" 2>&1 ||
     die "deno install failed: $(complaint "$CACHE/logs/deno-install.log") (log: $CACHE/logs/deno-install.log)"
 }
-# Builds the program that the agent mounts into every kernel, unless it is there.
+# Builds the program that the agent mounts into every kernel; a moment, when it is built already.
 ensure_runner() {
-  local arch
-  arch=$(uname -m)
-  if [ -e "$ROOT/build/runner/$arch/current" ]; then return; fi
   ensure patchelf:patchelf
   say "building the in-container runner"
   guarded env -C "$ROOT" timeout 600 deno task --quiet runner:build </dev/null >"$CACHE/logs/runner-build.log" 2>&1 ||

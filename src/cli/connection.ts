@@ -1,6 +1,5 @@
-import { RpcClient } from "../../adapters/rpc/client.ts";
+import { RpcClient, RpcError } from "../../adapters/rpc/client.ts";
 import { ZeroMqSockets } from "../../adapters/zeromq/sockets.ts";
-import { AgentError } from "../../domain/errors.ts";
 import type { Caller } from "./agent_calls.ts";
 import { CommandFailed, EXIT } from "./failure.ts";
 
@@ -16,8 +15,7 @@ export function connectAgent(endpoint: string): Caller & AsyncDisposable {
       try {
         return await client.call(method, args, options);
       } catch (error) {
-        if (!(error instanceof AgentError) || error.code !== "deadline_exceeded") throw error;
-        throw new CommandFailed(`the agent at ${endpoint} does not answer`, EXIT.unreachable, { cause: error });
+        throw commandFailure(error, endpoint);
       }
     },
     async [Symbol.asyncDispose]() {
@@ -25,4 +23,17 @@ export function connectAgent(endpoint: string): Caller & AsyncDisposable {
       await sockets[Symbol.asyncDispose]();
     },
   };
+}
+
+/** One line for a person; anything unexpected stays what it is. */
+function commandFailure(error: unknown, endpoint: string): unknown {
+  if (error instanceof RpcError) {
+    const [text] = error.args;
+    const reason = typeof text === "string" ? text : error.message;
+    return new CommandFailed(`the agent refused: ${reason} (${error.type})`, EXIT.refused, { cause: error });
+  }
+  if (error instanceof DOMException && error.name === "TimeoutError") {
+    return new CommandFailed(`the agent at ${endpoint} does not answer`, EXIT.unreachable, { cause: error });
+  }
+  return error;
 }

@@ -1,5 +1,5 @@
 /** The command line as a program: connects the commands to the agent, the engine and the terminal; exit code. */
-import { CommanderError } from "commander";
+import { type Command, CommanderError } from "commander";
 import { AgentError } from "../../domain/errors.ts";
 import { Commands, type CommandTools } from "./commands.ts";
 import { connectAgent } from "./connection.ts";
@@ -73,7 +73,7 @@ function reportFailure(error: unknown): number {
 
 async function main(): Promise<number> {
   const commands = new Commands(processTools(() => String(program.opts()["agent"])));
-  const program = buildProgram(commands).exitOverride();
+  const program: Command = buildProgram(commands).exitOverride();
   for (const command of program.commands) command.exitOverride();
   try {
     await program.parseAsync(Deno.args, { from: "user" });
