@@ -31,7 +31,7 @@ export class EventPublisher {
   /** Keeps the event until it has been handed over, in the order of the calls. Never throws. */
   announce(event: AgentEvent): void {
     this.#untold.push(event);
-    this.#teller ??= this.#tell().finally(() => this.#teller = undefined);
+    this.#teller ??= this.#tell();
   }
 
   async #tell(): Promise<void> {
@@ -47,6 +47,7 @@ export class EventPublisher {
         await this.#clock.sleep(backoff.next(), this.#stop.signal).catch(() => {});
       }
     }
+    this.#teller = undefined; // in the same moment in which nothing was left: what comes next needs a new one
   }
 
   /** Waits until everything announced has been handed over; gives up when `signal` is aborted and says what is left. */
