@@ -13,8 +13,6 @@ import type { EndKernel } from "./end_kernel.ts";
 import type { Kernel } from "./kernel.ts";
 import type { KernelTable } from "./kernel_table.ts";
 
-/** Tail of a console that fits into one reply (01-D12). */
-const LOGS_MAX_BYTES = 1024 * 1024;
 const LOGS_LIMIT_MS = 25_000;
 
 export interface AgentDeps {
@@ -24,6 +22,8 @@ export interface AgentDeps {
   readonly runtime: ContainerRuntime;
   readonly clock: Clock;
   readonly log: Log;
+  /** How much of the end of a console goes into one reply (01-D12). */
+  readonly logsMaxBytes: number;
 }
 
 /** {@linkcode AgentService} over the use cases: finds the kernel a call is for, and notes its use. */
@@ -61,7 +61,7 @@ export class Agent implements AgentService {
     return await withDeadline(
       this.#deps.clock,
       options,
-      (limited) => this.#deps.runtime.logs(record.containerId, LOGS_MAX_BYTES, limited),
+      (limited) => this.#deps.runtime.logs(record.containerId, this.#deps.logsMaxBytes, limited),
     );
   }
 

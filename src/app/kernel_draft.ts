@@ -27,7 +27,12 @@ export interface KernelSettings {
   readonly kernelHost: string;
   readonly user: KernelUser;
   /** The runner's folder on this host, and how it is started inside the container. */
-  readonly runner: { readonly dir: string; readonly command: readonly string[] };
+  readonly runner: {
+    readonly dir: string;
+    readonly command: readonly string[];
+    /** Of the runner alone: not written to `environ.txt`, which user code gets. */
+    readonly environ: ReadonlyMap<string, string>;
+  };
   /** Where virtual folders are mounted on this host: `{base}/{host}/{prefix}/{id}`. */
   readonly folders: { readonly base: string; readonly prefix: string };
 }
@@ -86,7 +91,7 @@ export class KernelDraft {
       ],
       workdir: WORK_DIR,
       ...this.settings.user,
-      environ: this.environ,
+      environ: new Map([...this.environ, ...this.settings.runner.environ]),
       labels: new Map([
         ["ai.backend.kernel-id", request.kernelId],
         ["ai.backend.internal.block-service-ports", request.blockServicePorts ? "1" : "0"],

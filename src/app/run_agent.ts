@@ -27,7 +27,8 @@ const STOP_LIMIT_MS = 30_000;
 
 /** Where calls come in: opened once the agent can serve them, closed first of all. */
 export interface Inbound {
-  open(): Promise<void>;
+  /** Resolves once calls are taken, with the address that is bound. */
+  open(): Promise<string>;
   /** Ends the calls under way and answers each of them. */
   close(): Promise<void>;
 }

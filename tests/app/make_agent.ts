@@ -74,7 +74,7 @@ export const MEMORY = 8n * 1024n ** 3n;
 export const SETTINGS: KernelSettings = {
   kernelHost: "10.0.0.7",
   user: { uid: 1000, gid: 1001 },
-  runner: { dir: "/srv/runner/1", command: ["/opt/backend.ai/bin/run", "--kernel"] },
+  runner: { dir: "/srv/runner/1", command: ["/opt/backend.ai/bin/run", "--kernel"], environ: new Map() },
   folders: { base: "/mnt", prefix: "vfs" },
 };
 
@@ -135,7 +135,7 @@ export function makeAgent(options: AgentOptions = {}) {
   const observer = new ObserveContainers({ ...shared, ender });
   const restorer = new RestoreKernels({ ...shared, ender });
   const idle = new EndIdleKernels({ ...shared, ender });
-  const agent = new Agent({ ...shared, creator, ender });
+  const agent = new Agent({ ...shared, creator, ender, logsMaxBytes: 1024 * 1024 });
   const info = {
     host: "10.0.0.7",
     port: 6001,
@@ -202,9 +202,9 @@ export type TestAgent = ReturnType<typeof makeAgent>;
 export class FakeInbound {
   state: "new" | "open" | "closed" = "new";
 
-  open(): Promise<void> {
+  open(): Promise<string> {
     this.state = "open";
-    return Promise.resolve();
+    return Promise.resolve("tcp://10.0.0.7:6001");
   }
 
   close(): Promise<void> {
