@@ -5,6 +5,9 @@ export const RUNNER_FOLDER = "/opt/backend.ai";
 
 const DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
+/** Settings of the runner's Deno: no look for a newer one, and no `node` of its own put into `PATH`. */
+export const RUNNER_SETTINGS = ["DENO_NO_UPDATE_CHECK", "DENO_DISABLE_NODE_SHIM"] as const;
+
 export interface EnvironmentFacts {
   /** The runner's own environment: the image's, and what the agent gave to the container. */
   readonly own: Readonly<Record<string, string>>;
@@ -34,7 +37,7 @@ export function userEnvironment(facts: EnvironmentFacts): Record<string, string>
   };
   for (const name of ["PATH", "LD_LIBRARY_PATH", "LD_PRELOAD"]) leaveOutRunner(environment, name);
   if (isRunners(environment["DENO_DIR"] ?? "")) delete environment["DENO_DIR"];
-  delete environment["DENO_NO_UPDATE_CHECK"];
+  for (const name of RUNNER_SETTINGS) delete environment[name];
   return environment;
 }
 

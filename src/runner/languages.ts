@@ -1,4 +1,5 @@
 import { statSync } from "node:fs";
+import { DRIVER_SETTINGS } from "./script/driver_settings.ts";
 import type { OutputGate } from "./child_process.ts";
 import { Interpreter } from "./interpreter.ts";
 import { NoQueryEngine, type QueryEngine, type QueryObserver } from "./query_engine.ts";
@@ -54,8 +55,7 @@ function scriptEngine(context: EngineContext): QueryEngine {
     file: Deno.execPath(),
     args: ["run", ...flags, `${context.runnerFolder}/driver.mjs`, context.runtimeType],
     cwd: context.workFolder,
-    // A package.json of the user's must not keep the interpreter from starting; the driver takes both away again.
-    environment: { ...context.environment, DENO_NO_PACKAGE_JSON: "1", DENO_NO_UPDATE_CHECK: "1" },
+    environment: { ...context.environment, ...Object.fromEntries(DRIVER_SETTINGS.map((name) => [name, "1"])) },
     interruptGraceMs: SCRIPT_INTERRUPT_GRACE_MS,
   }, context.observer);
 }

@@ -8,7 +8,7 @@
  */
 import { createHash } from "node:crypto";
 import { fileURLToPath } from "node:url";
-import { RUNNER_FOLDER } from "../environment.ts";
+import { RUNNER_FOLDER, RUNNER_SETTINGS } from "../environment.ts";
 import { bundlePrograms } from "./bundle.ts";
 import { CACHE_FOLDER, fillCodeCache } from "./code_cache.ts";
 import { architecture, neededLibraries, pointAtLibraries } from "./native.ts";
@@ -37,7 +37,7 @@ async function main(): Promise<void> {
       await Deno.copyFile(python, `${unfinished}/driver.py`);
       await Deno.copyFile(addon, `${unfinished}/addon.node`);
       for (const [name, path] of libraries) await Deno.copyFile(path, `${unfinished}/lib/${name}`);
-      await fillCodeCache(deno, unfinished, RUNNER_FOLDER).catch((err) => console.error("no code cache:", err));
+      await fillCodeCache(deno, unfinished, RUNNER_FOLDER);
       await Deno.copyFile(deno, `${unfinished}/bin/deno`);
       await pointAtLibraries(`${unfinished}/bin/deno`, `${RUNNER_FOLDER}/lib`, arch.loader);
       await Deno.writeTextFile(`${unfinished}/manifest.json`, manifest(version, arch.name));
@@ -58,7 +58,10 @@ function manifest(version: string, arch: string): string {
     arch,
     target: RUNNER_FOLDER,
     command: [`${RUNNER_FOLDER}/bin/deno`, "run", ...flags, `${RUNNER_FOLDER}/app.mjs`],
-    environ: { DENO_DIR: `${RUNNER_FOLDER}/${CACHE_FOLDER}`, DENO_NO_UPDATE_CHECK: "1" },
+    environ: {
+      DENO_DIR: `${RUNNER_FOLDER}/${CACHE_FOLDER}`,
+      ...Object.fromEntries(RUNNER_SETTINGS.map((name) => [name, "1"])),
+    },
   };
   return `${JSON.stringify(content, undefined, 2)}\n`;
 }

@@ -62,7 +62,7 @@ const mountedAddon: Plugin = {
   name: "mounted-addon",
   setup({ onLoad }) {
     onLoad({ filter: /\/zeromq\/[^/]+\/lib\/load-addon\.js$/ }, () => ({
-      contents: `exports.default = require("./addon.node");`,
+      contents: `module.exports = require("./addon.node");`,
       loader: "js",
     }));
   },

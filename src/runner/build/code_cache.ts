@@ -6,8 +6,7 @@ const DATABASE = "v8_code_cache_v2";
 
 /**
  * Runs the runner once so that V8's compiled code lies in its folder, which saves every kernel's start that work.
- * `built` is where the folder lies now, `mounted` where containers will see it. Failing costs time only, so the caller
- * may go on without.
+ * `built` is where the folder lies now, `mounted` where containers will see it. Throws if the runner does not work.
  */
 export async function fillCodeCache(deno: string, built: string, mounted: string): Promise<void> {
   const cache = `${built}/${CACHE_FOLDER}`;
@@ -18,13 +17,13 @@ export async function fillCodeCache(deno: string, built: string, mounted: string
     const places = ["--work", work, "--config", work, "--runner", built];
     // Compiled code is kept from the second run on.
     for (let i = 0; i < 3; i++) {
-      await new Deno.Command(deno, {
+      const { success, stderr } = await new Deno.Command(deno, {
         args: ["run", ...flags, `${built}/app.mjs`, ...options, ...places, "rehearsal"],
-        env: { DENO_DIR: cache, DENO_NO_UPDATE_CHECK: "1" },
+        env: { DENO_DIR: cache, DENO_NO_UPDATE_CHECK: "1", DENO_DISABLE_NODE_SHIM: "1" },
         stdout: "null",
-        stderr: "null",
         signal: AbortSignal.timeout(20_000),
       }).output();
+      if (!success) throw new Error(`Cannot run the new runner: ${new TextDecoder().decode(stderr)}`);
     }
     moveEntries(`${cache}/${DATABASE}`, `file://${built}/`, `file://${mounted}/`);
   } finally {

@@ -27,6 +27,7 @@ def _start():
     except ImportError:
         fcntl = None
 
+    os.environ.pop("DENO_EXTRA_STDIO_FDS", None)  # the runner's way to hand descriptors on
     driver_file = _start.__code__.co_filename
     home_pid = os.getpid()
 

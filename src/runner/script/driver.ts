@@ -10,6 +10,7 @@ import process from "node:process";
 import { pathToFileURL } from "node:url";
 import { DriverFrameReader, encodeDriverFrame } from "../driver_frames.ts";
 import { MARKER_START } from "../marker_scanner.ts";
+import { DRIVER_SETTINGS } from "./driver_settings.ts";
 import { Evaluator } from "./evaluator.ts";
 
 const REQUESTS = 3;
@@ -20,10 +21,9 @@ function start(): void {
   const marker = new Uint8Array(32);
   crypto.getRandomValues(marker);
   marker[0] = MARKER_START;
-  // The runner's own settings are not user code's business.
-  Deno.env.delete("DENO_NO_PACKAGE_JSON");
-  Deno.env.delete("DENO_NO_UPDATE_CHECK");
+  for (const name of DRIVER_SETTINGS) Deno.env.delete(name);
 
+  replaceExit();
   const evaluator = new Evaluator({
     typescript: process.argv[2] === "typescript",
     base: pathToFileURL(`${process.cwd()}/`).href,
@@ -48,6 +48,27 @@ function start(): void {
     for (const output of [1, 2]) writeAll(output, marker);
     emit("D", new Uint8Array(0));
   }
+}
+
+/**
+ * Deno panics when it is told to exit from within an evaluation, which is where all queries run. The process is told to
+ * end by the C library instead, with what Deno would do for listeners done before.
+ */
+function replaceExit(): void {
+  const libc = Deno.dlopen("libc.so.6", { _exit: { parameters: ["i32"], result: "void" } });
+  const exit = (code?: number | string | null): never => {
+    const status = Number(code ?? Deno.exitCode);
+    try {
+      globalThis.dispatchEvent(new Event("unload"));
+      process.emit("exit", status);
+    } catch {
+      // a listener of the user's threw: it ends all the same
+    }
+    libc.symbols._exit(status);
+    throw new Error("unreachable");
+  };
+  Deno.exit = exit;
+  process.exit = exit;
 }
 
 function emit(kind: string, payload: Uint8Array): void {

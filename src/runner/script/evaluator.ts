@@ -160,7 +160,8 @@ function withoutTypes(code: string): string {
   try {
     return stripTypeScriptTypes(code, { mode: "strip" });
   } catch {
-    return stripTypeScriptTypes(code, { mode: "transform" });
+    // The declarations know one mode only; Deno has both.
+    return stripTypeScriptTypes(code, { mode: "transform" as "strip" });
   }
 }
 
@@ -182,6 +183,19 @@ function asExpression(code: string): string {
 }
 
 /** Leaves out the frames below the query's own code, which are this driver's. */
-function withoutOwnFrames(text: string): string {
-  return text.replaceAll(/^(\s*)at Session\.post \(ext:deno_node\/inspector\.js.*\n?(?:\1at .*\n?)*/gm, "").trimEnd();
+export function withoutOwnFrames(text: string): string {
+  const kept: string[] = [];
+  let frames: string | undefined; // what a line of the part to leave out starts with
+  for (const line of text.split("\n")) {
+    frames ??= /^(\s*)(?:at Session\.post \(ext:deno_node\/inspector\.js|\.\.\. \d+ lines matching cause)/.exec(line)
+      ?.[1];
+    if (frames !== undefined && /^(?:at |\.\.\. )/.test(line.slice(frames.length)) && line.startsWith(frames)) {
+      // The properties of an error are opened at the end of its last frame.
+      if (line.endsWith(" {")) kept.push(`${kept.pop() ?? ""} {`);
+      continue;
+    }
+    frames = undefined;
+    kept.push(line);
+  }
+  return kept.join("\n");
 }
