@@ -37,7 +37,7 @@ export class RpcClient implements Disposable {
   /** @param endpoint `tcp://HOST:PORT`; connects now or as soon as somebody listens */
   constructor(options: { sockets: MessageSockets; endpoint: string; sender?: Sender }) {
     this.#sender = options.sender ?? { pid: 0, nonce: Math.floor(Math.random() * 0x10000) };
-    this.#socket = options.sockets.open("dealer", { lingerMs: 1_000, highWaterMark: 0 });
+    this.#socket = options.sockets.open("dealer", { lingerMs: 1_000 });
     this.#socket.onMessage((frames) => {
       const reply = decodeReply(frames);
       if (reply === undefined) return;

@@ -41,8 +41,7 @@ export class RpcServer {
   /** Binds, and serves from then on. Returns the endpoint with the real port. */
   async open(): Promise<string> {
     const { sockets, endpoint, log } = this.#options;
-    // Without a limit in the library a reply is never dropped for a peer that reads slowly.
-    const socket = sockets.open("router", { lingerMs: LINGER_MS, highWaterMark: 0, maxMessageBytes: MAX_FRAME_BYTES });
+    const socket = sockets.open("router", { lingerMs: LINGER_MS, maxMessageBytes: MAX_FRAME_BYTES });
     this.#socket = socket;
     const bound = await socket.bind(endpoint);
     socket.onMessage((frames) => this.#receive(frames));

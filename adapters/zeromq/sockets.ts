@@ -1,101 +1,101 @@
-import * as zmq from "zeromq";
+import { setImmediate } from "node:timers";
+import { context } from "zeromq";
 import type { Log } from "../../src/ports/log.ts";
 import type { MessageSocket, MessageSockets, SocketOptions, SocketType } from "../../src/ports/message_sockets.ts";
 import { DescriptorPoll } from "./descriptor_poll.ts";
-import { PolledSocket, type RawSocket } from "./polled_socket.ts";
+import { Departures } from "./departures.ts";
+import { ZeroMqSocket } from "./socket.ts";
 
-/** A runner listens a moment after its container has started: short waits first. */
-const RECONNECT_MS = 10;
-const RECONNECT_MAX_MS = 1_000;
+/** Two per kernel, and some; the library's own limit is 1023. */
+const MAX_SOCKETS = 16_384;
+/** One socket's share before the next one gets its turn. */
+const TURN_MESSAGES = 32;
+const TURN_MS = 1;
 
 /**
- * {@linkcode MessageSockets} over libzmq. `npm:zeromq`'s own waiting loses wake-ups under Deno, so nothing here ever waits
- * inside it: one `poll(2)` watches the descriptors of all sockets, and a socket is only read while it says it is readable
- * and only written while it says it is writable (docs/decisions/0001-zeromq-under-deno.md).
+ * {@linkcode MessageSockets} over `npm:zeromq`, whose own way to wait loses wake-ups under Deno. One loop and one
+ * waiting thread serve all sockets; both exist only while a socket is open. See docs/decisions.
  */
 export class ZeroMqSockets implements MessageSockets, AsyncDisposable {
   readonly #log: Log;
-  readonly #sockets = new Map<number, PolledSocket>();
-  /** Sockets to be served whether or not their descriptor fires. */
-  readonly #due = new Set<PolledSocket>();
+  readonly #sockets = new Map<number, ZeroMqSocket>();
+  /** Sockets with something to do, in the order in which they get their turn. */
+  readonly #ready = new Set<ZeroMqSocket>();
+  readonly #departures = new Departures();
   #poll: DescriptorPoll | undefined;
-  #watching: Promise<void> | undefined;
-  #closed = false;
+  #loop: Promise<void> | undefined;
+  #disposed = false;
 
-  constructor(options: { log: Log }) {
-    this.#log = options.log;
+  constructor(deps: { readonly log: Log }) {
+    this.#log = deps.log;
   }
 
   open(type: SocketType, options: SocketOptions): MessageSocket {
-    if (this.#closed) throw new TypeError("The sockets are closed");
-    const poll = this.#poll ??= new DescriptorPoll();
-    const socket: PolledSocket = new PolledSocket(createSocket(type, options), {
-      lingerMs: options.lingerMs,
+    if (this.#disposed) throw new Error("Cannot open a socket: all were closed for good");
+    if (this.#poll === undefined) {
+      context.maxSockets = MAX_SOCKETS; // only the first socket of the process makes it count
+      this.#poll = new DescriptorPoll();
+    }
+    const poll = this.#poll;
+    const socket = new ZeroMqSocket(type, options, {
       log: this.#log,
-      requestPump: () => {
-        this.#due.add(socket);
-        poll.wake();
-      },
-      onClosed: () => {
-        this.#sockets.delete(socket.descriptor);
-        this.#due.delete(socket);
-        poll.wake();
+      events: {
+        attention: (it) => {
+          this.#ready.add(it);
+          poll.wake();
+        },
+        closed: (it) => {
+          this.#ready.delete(it);
+          this.#sockets.delete(it.descriptor);
+          poll.remove(it.descriptor);
+          this.#departures.add(it.descriptor, options.lingerMs);
+        },
       },
     });
     this.#sockets.set(socket.descriptor, socket);
-    poll.wake(); // the wait in progress does not know the new descriptor
-    this.#watching ??= this.#watch(poll);
+    poll.add(socket.descriptor);
+    this.#loop ??= this.#run(poll);
     return socket;
   }
 
-  /** Serves sockets until all are closed after disposal. Waiting is also what lets timers and other I/O in. */
-  async #watch(poll: DescriptorPoll): Promise<void> {
-    while (!this.#closed || this.#sockets.size > 0) {
-      for (const descriptor of await poll.wait(this.#sockets.keys())) {
+  async #run(poll: DescriptorPoll): Promise<void> {
+    while (this.#sockets.size > 0) {
+      // A look without waiting in between, so that sockets with news do not wait behind those that never run dry
+      const signalled = this.#ready.size === 0 ? await poll.wait() : poll.now();
+      for (const descriptor of signalled) {
         const socket = this.#sockets.get(descriptor);
-        if (socket !== undefined) this.#due.add(socket);
+        if (socket !== undefined) this.#ready.add(socket);
       }
-      const due = [...this.#due];
-      this.#due.clear();
-      for (const socket of due) {
-        if (await socket.pump()) this.#due.add(socket);
-      }
-      if (this.#due.size > 0) poll.wake();
+      await this.#runTurns();
+      if (this.#ready.size > 0) await nextEventLoopTurn();
     }
-    poll[Symbol.dispose]();
+    this.#loop = undefined;
   }
 
-  /** Closes every socket; unsent messages have their linger time. */
+  /** Every ready socket gets one turn. */
+  async #runTurns(): Promise<void> {
+    const ready = [...this.#ready];
+    this.#ready.clear();
+    for (const socket of ready) {
+      let messages = 0;
+      const endsAt = performance.now() + TURN_MS;
+      const more = await socket.turn(() => messages++ >= TURN_MESSAGES || performance.now() >= endsAt);
+      if (more) this.#ready.add(socket);
+    }
+  }
+
+  /** Closes all sockets and waits until the library has sent what they had, each for its linger time at most. */
   async [Symbol.asyncDispose](): Promise<void> {
-    this.#closed = true;
+    this.#disposed = true;
     for (const socket of [...this.#sockets.values()]) socket.close();
-    this.#poll?.wake();
-    await this.#watching;
+    await this.#loop;
+    await this.#departures.settled();
+    this.#poll?.[Symbol.dispose]();
+    this.#poll = undefined;
   }
 }
 
-/** With both time-outs 0 the library answers every call at once instead of waiting by itself. */
-function createSocket(type: SocketType, { lingerMs, highWaterMark, maxMessageBytes }: SocketOptions): RawSocket {
-  const send = { sendTimeout: 0, ...(highWaterMark === undefined ? {} : { sendHighWaterMark: highWaterMark }) };
-  const receive = {
-    receiveTimeout: 0,
-    ...(highWaterMark === undefined ? {} : { receiveHighWaterMark: highWaterMark }),
-  };
-  const common = { linger: lingerMs, ...(maxMessageBytes === undefined ? {} : { maxMessageSize: maxMessageBytes }) };
-  const retry = { reconnectInterval: RECONNECT_MS, reconnectMaxInterval: RECONNECT_MAX_MS };
-  // The declarations of the package hide a member that every socket has: `getInt32Option`.
-  switch (type) {
-    case "router":
-      return new zmq.Router({ ...common, ...send, ...receive }) as unknown as RawSocket;
-    case "dealer":
-      return new zmq.Dealer({ ...common, ...send, ...receive, ...retry }) as unknown as RawSocket;
-    case "pair":
-      return new zmq.Pair({ ...common, ...send, ...receive, ...retry }) as unknown as RawSocket;
-    case "push":
-      return new zmq.Push({ ...common, ...send, ...retry }) as unknown as RawSocket;
-    case "pull":
-      return new zmq.Pull({ ...common, ...receive, ...retry }) as unknown as RawSocket;
-    default:
-      return type satisfies never;
-  }
+/** Lets timers and other input have their turn; a timer of 0 ms would cost a millisecond. */
+function nextEventLoopTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }

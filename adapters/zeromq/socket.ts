@@ -1,0 +1,202 @@
+import { Dealer, Pair, Pull, Push, Router } from "zeromq";
+import type { Log } from "../../src/ports/log.ts";
+import type { Frames, MessageSocket, SocketOptions, SocketType } from "../../src/ports/message_sockets.ts";
+import { type Outbox, RouterOutbox, SharedOutbox } from "./outbox.ts";
+
+const ZMQ_FD = 14;
+const DEFAULT_HIGH_WATER_MARK = 1000;
+/** A peer that vanished without a word is noticed after about this time; the kernel's own default is two hours. */
+const KEEPALIVE_IDLE_S = 60;
+/** Pauses between attempts to connect: a runner listens a moment after its container has started, so short ones first. */
+const RECONNECT_MS = 10;
+const RECONNECT_MAX_MS = 1_000;
+
+type LibrarySocket = Router | Dealer | Push | Pull | Pair;
+
+/** What a socket tells those that run it. */
+export interface SocketEvents {
+  /** There may be something to do although the descriptor does not say so. */
+  attention(socket: ZeroMqSocket): void;
+  /** It is closed now, after what it had to send. */
+  closed(socket: ZeroMqSocket): void;
+}
+
+/**
+ * One library socket. Every call into the library may swallow the edge that its descriptor would have shown, therefore
+ * after each one somebody looks at `readable` again: {@linkcode ZeroMqSocket.turn}, or the loop at our request.
+ */
+export class ZeroMqSocket implements MessageSocket {
+  readonly #library: LibrarySocket;
+  readonly #reader: Router | Dealer | Pull | Pair | undefined;
+  readonly #outbox: Outbox | undefined;
+  readonly #log: Log;
+  readonly #events: SocketEvents;
+  readonly #lingerMs: number;
+  /** Readable whenever the library has news for this socket. */
+  readonly descriptor: number;
+  #handler: ((frames: Frames) => void) | undefined;
+  #paused = false;
+  #inTurn = false;
+  /** `closing`: takes nothing more, in or out, and sends what waits. */
+  #state: "open" | "closing" | "closed" = "open";
+  #lingerTimer: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(type: SocketType, options: SocketOptions, deps: { readonly log: Log; readonly events: SocketEvents }) {
+    this.#log = deps.log;
+    this.#events = deps.events;
+    this.#lingerMs = options.lingerMs;
+    const library = openLibrarySocket(type, options);
+    this.#library = library;
+    this.#reader = library instanceof Push ? undefined : library;
+    if (library instanceof Router) this.#outbox = new RouterOutbox(library, deps.log);
+    else if (!(library instanceof Pull)) this.#outbox = new SharedOutbox(library, deps.log);
+    // The package declares the method protected, but every socket has it
+    this.descriptor = (library as unknown as { getInt32Option(option: number): number }).getInt32Option(ZMQ_FD);
+  }
+
+  bind(endpoint: string): Promise<string> {
+    return Promise.try(() => {
+      this.#prepare(endpoint);
+      // Not bind(): its thread would use the socket while the loop may do so, too
+      this.#library.bindSync(endpoint);
+      return this.#library.lastEndpoint ?? endpoint;
+    });
+  }
+
+  connect(endpoint: string): void {
+    this.#prepare(endpoint);
+    this.#library.connect(endpoint);
+    this.#events.attention(this);
+  }
+
+  #prepare(endpoint: string): void {
+    if (this.#state !== "open") throw new Error(`Cannot use "${endpoint}": the socket is closed`);
+    // Only where it is needed: with it on, IPv4 endpoints are reported in their IPv6 form
+    if (endpoint.includes("[")) this.#library.ipv6 = true;
+  }
+
+  onMessage(handler: (frames: Frames) => void): void {
+    this.#handler = handler;
+    this.#events.attention(this);
+  }
+
+  /** After {@linkcode close} nothing is taken any more. */
+  send(frames: Frames): number {
+    if (this.#outbox === undefined) throw new TypeError("Cannot send: a pull socket only receives");
+    if (this.#state !== "open") return this.#outbox.waitingBytes;
+    this.#outbox.send(frames);
+    if (!this.#inTurn && this.#wantsTurn()) this.#events.attention(this);
+    return this.#outbox.waitingBytes;
+  }
+
+  get waitingBytes(): number {
+    return this.#outbox?.waitingBytes ?? 0;
+  }
+
+  pause(): void {
+    this.#paused = true;
+  }
+
+  resume(): void {
+    if (!this.#paused) return;
+    this.#paused = false;
+    this.#events.attention(this);
+  }
+
+  close(): void {
+    if (this.#state !== "open") return;
+    this.#state = "closing";
+    if (this.#sent() || this.#lingerMs === 0) return this.#finish();
+    this.#lingerTimer = setTimeout(() => this.#finish(), this.#lingerMs);
+  }
+
+  /** Whether a {@linkcode turn} would do something. Takes note of what the library wants to say. */
+  #wantsTurn(): boolean {
+    if (this.#state === "closed") return false;
+    const readable = this.#library.readable; // always asked, because asking is what makes the library go on
+    return (readable && this.#receives()) || !this.#sent();
+  }
+
+  #receives(): boolean {
+    return this.#state === "open" && !this.#paused && this.#handler !== undefined;
+  }
+
+  #sent(): boolean {
+    return this.#outbox === undefined || this.#outbox.idle;
+  }
+
+  /** Delivers messages until none is left or `until` says stop, and sends. True if messages are left. */
+  async turn(until: () => boolean): Promise<boolean> {
+    if (this.#state === "closed") return false;
+    this.#inTurn = true;
+    try {
+      this.#outbox?.flush();
+      const more = await this.#deliver(until);
+      this.#outbox?.flush(); // what was read may have made room
+      if (this.#state === "closing" && this.#sent()) this.#finish();
+      return more;
+    } finally {
+      this.#inTurn = false;
+    }
+  }
+
+  async #deliver(until: () => boolean): Promise<boolean> {
+    while (this.#state !== "closed" && this.#library.readable && this.#receives() && this.#reader !== undefined) {
+      if (until()) return true;
+      // Readable, so the promise is settled already and only costs a microtask
+      const frames: Frames = await this.#reader.receive();
+      this.#handle(frames);
+    }
+    return false;
+  }
+
+  #handle(frames: Frames): void {
+    try {
+      this.#handler?.(frames);
+    } catch (err) {
+      this.#log.error("handling a message failed", { err });
+    }
+  }
+
+  #finish(): void {
+    if (this.#state === "closed") return;
+    this.#state = "closed";
+    clearTimeout(this.#lingerTimer);
+    if (!this.#sent()) this.#log.warn("socket closed, messages dropped", { bytes: this.waitingBytes });
+    this.#outbox?.clear();
+    this.#events.closed(this);
+    this.#library.close();
+  }
+}
+
+/**
+ * Time-outs of 0 make the addon's promises settle before they are returned; it then never uses its own, unreliable, way
+ * to wait. An option that the type does not have must not be named: the addon crashes on it.
+ */
+function openLibrarySocket(type: SocketType, options: SocketOptions): LibrarySocket {
+  const { lingerMs, highWaterMark = DEFAULT_HIGH_WATER_MARK, maxMessageBytes = -1 } = options;
+  const common = {
+    linger: lingerMs,
+    maxMessageSize: maxMessageBytes,
+    tcpKeepalive: 1,
+    tcpKeepaliveIdle: KEEPALIVE_IDLE_S,
+    reconnectInterval: RECONNECT_MS,
+    reconnectMaxInterval: RECONNECT_MAX_MS,
+  };
+  const sending = { sendTimeout: 0, sendHighWaterMark: highWaterMark };
+  const receiving = { receiveTimeout: 0, receiveHighWaterMark: highWaterMark };
+  switch (type) {
+    case "router":
+      return new Router({ ...common, ...sending, ...receiving, mandatory: true });
+    case "dealer":
+      return new Dealer({ ...common, ...sending, ...receiving });
+    case "push":
+      return new Push({ ...common, ...sending });
+    case "pull":
+      return new Pull({ ...common, ...receiving });
+    case "pair":
+      return new Pair({ ...common, ...sending, ...receiving });
+    default:
+      return type satisfies never;
+  }
+}
