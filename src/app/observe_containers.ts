@@ -1,8 +1,10 @@
+import type { ContainerId } from "../../domain/ids.ts";
 import type { Clock } from "../ports/clock.ts";
-import type { ContainerRuntime } from "../ports/container_runtime.ts";
+import type { ContainerRuntime, ContainerSummary } from "../ports/container_runtime.ts";
 import type { Log } from "../ports/log.ts";
 import { Backoff } from "./deadline.ts";
 import type { EndKernel } from "./end_kernel.ts";
+import type { Kernel } from "./kernel.ts";
 import type { KernelTable } from "./kernel_table.ts";
 
 export interface ObserveContainersDeps {
@@ -47,22 +49,32 @@ export class ObserveContainers {
 
   /** Compares the kernels with the containers there are: ends what died unheard, removes what belongs to no kernel. */
   async reconcile(signal: AbortSignal): Promise<void> {
-    const { runtime, table, ender, log } = this.#deps;
+    const { runtime, table } = this.#deps;
     const before = table.all().filter((kernel) => kernel.record !== undefined); // later ones are not in the list
-    const containers = new Map((await runtime.list(signal)).map((container) => [container.id, container]));
+    const containers = await runtime.list(signal);
+    const statuses = new Map(containers.map(({ id, status }) => [id, status]));
     for (const kernel of before) {
       const id = kernel.record?.containerId;
-      const container = id === undefined ? undefined : containers.get(id);
-      if (id === undefined || container?.status === "running") continue;
-      const exitCode = container === undefined
-        ? null
-        : await runtime.inspect(id, signal).then((details) => details.exitCode, () => null);
-      ender.containerGone(kernel, { id, exitCode });
+      if (id !== undefined && statuses.get(id) !== "running") await this.#endUnheard(kernel, id, signal);
     }
-    for (const { id, kernelId } of containers.values()) {
-      if (table.find(kernelId) !== undefined) continue;
-      log.warn("removing a container that belongs to no kernel", { kernelId, containerId: id });
+    for (const container of containers) await this.#removeStray(container, signal);
+  }
+
+  async #endUnheard(kernel: Kernel, id: ContainerId, signal: AbortSignal): Promise<void> {
+    const details = await this.#deps.runtime.inspect(id, signal).catch(() => undefined); // it may be gone altogether
+    this.#deps.ender.containerGone(kernel, { id, exitCode: details?.exitCode ?? null });
+  }
+
+  async #removeStray({ id, kernelId }: ContainerSummary, signal: AbortSignal): Promise<void> {
+    const { runtime, table, log } = this.#deps;
+    const kernel = table.find(kernelId);
+    if (kernel !== undefined && (kernel.record === undefined || kernel.record.containerId === id)) return;
+    log.warn("removing a container that belongs to no kernel", { kernelId, containerId: id });
+    try {
       await runtime.remove(id, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      log.warn("container not removed", { kernelId, containerId: id, error });
     }
   }
 }

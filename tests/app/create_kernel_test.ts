@@ -43,6 +43,7 @@ Deno.test("CreateKernel gives the container mounts, user, environment, labels an
     LOCAL_GROUP_ID: "1001",
     OMP_NUM_THREADS: "2",
     OPENBLAS_NUM_THREADS: "2",
+    RUNNER: "1",
   });
   assert.equal(spec.labels.get("ai.backend.kernel-id"), KERNEL);
   assert.equal(spec.labels.get("ai.backend.internal.block-service-ports"), "0");
@@ -115,6 +116,7 @@ Deno.test("CreateKernel writes the kernel's files and its record", async () => {
   assert.deepEqual(scratch?.owner, { uid: 1000, gid: 1001 });
   assert.equal(scratch.config.get("kernel_id.txt"), KERNEL.replaceAll("-", ""));
   assert.match(scratch.config.get("environ.txt") ?? "", /^GREETING=hello$/m);
+  assert.doesNotMatch(scratch.config.get("environ.txt") ?? "", /RUNNER/, "that is the runner's alone");
   assert.match(scratch.config.get("resource.txt") ?? "", new RegExp(`^CID=${containerId}\n`));
   assert.match(scratch.config.get("passwd") ?? "", /^work:x:1000:1001:/);
   assert.match(scratch.config.get("group") ?? "", /^work:x:1001:/);

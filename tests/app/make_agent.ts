@@ -74,7 +74,11 @@ export const MEMORY = 8n * 1024n ** 3n;
 export const SETTINGS: KernelSettings = {
   kernelHost: "10.0.0.7",
   user: { uid: 1000, gid: 1001 },
-  runner: { dir: "/srv/runner/1", command: ["/opt/backend.ai/bin/run", "--kernel"], environ: new Map() },
+  runner: {
+    dir: "/srv/runner/1",
+    command: ["/opt/backend.ai/bin/run", "--kernel"],
+    environ: new Map([["RUNNER", "1"]]),
+  },
   folders: { base: "/mnt", prefix: "vfs" },
 };
 
@@ -266,12 +270,12 @@ export function assertNothingHeld(agent: TestAgent): void {
 }
 
 /** The agent hears of deaths until the result is disposed of. */
-export async function following({ observer }: TestAgent): Promise<AsyncDisposable> {
+export async function following({ observer }: TestAgent) {
   const stop = new AbortController();
   const loop = observer.follow(stop.signal);
   await settle();
   return {
-    async [Symbol.asyncDispose]() {
+    async [Symbol.asyncDispose](): Promise<void> {
       stop.abort();
       await loop;
     },
