@@ -144,9 +144,10 @@ export class RunAgent {
     if (endKernels) {
       await agent.destroyAll("agent-termination", signal);
       await Promise.all(table.all().map((kernel) => kernel.ended.promise));
-      await runtime.removeNetwork(signal);
     }
     await tasks.idle();
+    await runtime.removeNetwork(signal) // kernels that live on keep it
+      .catch((error) => this.#deps.log.warn("private network not removed", { error }));
     await this.#loops[Symbol.asyncDispose](); // no heartbeat after the last event (02 §6)
     for (const kernel of table.all()) kernel.session?.detach();
     publisher.announce({ kind: "instance_terminated", reason: "shutdown" });
