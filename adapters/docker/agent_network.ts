@@ -1,7 +1,7 @@
 import { createHash } from "node:crypto";
 import { RuntimeFailed } from "../../domain/errors.ts";
 import type { AgentId } from "../../domain/ids.ts";
-import type { EngineClient, EngineReply } from "./engine_client.ts";
+import { type EngineClient, type EngineReply, UNCANCELLED } from "./engine_client.ts";
 import { AGENT_LABEL, filters } from "./labels.ts";
 import type { ReplyValue } from "./reply.ts";
 
@@ -19,6 +19,8 @@ export class AgentNetwork {
   readonly name: string;
   readonly #client: EngineClient;
   readonly #agentId: AgentId;
+  /** The creation that runs now; its callers share it. */
+  #creation: Promise<void> | undefined;
 
   constructor(client: EngineClient, agentId: AgentId) {
     this.name = networkName(agentId);
@@ -31,6 +33,18 @@ export class AgentNetwork {
    * @throws {RuntimeFailed} if there is a network of that name which is not this agent's, or lets containers talk.
    */
   async ensure(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    // Shared, hence without the signal of any one caller: each call in it has its own deadline.
+    this.#creation ??= this.#ensure(UNCANCELLED).finally(() => this.#creation = undefined);
+    await unlessAborted(this.#creation, signal);
+  }
+
+  /** Removes the network; absent or in use is not an error. */
+  async remove(signal: AbortSignal): Promise<void> {
+    await this.#delete(this.name, signal);
+  }
+
+  async #ensure(signal: AbortSignal): Promise<void> {
     if (await this.#keepOldest(signal)) return;
     const reply = await this.#client.call({
       attempt: "create a network",
@@ -45,14 +59,9 @@ export class AgentNetwork {
       },
     }, signal);
     if (reply.status !== 201 && reply.status !== 409) throw reply.refusal();
-    // Even so the engine checks and creates in two steps: two callers at once can both succeed, and then the name is
-    // ambiguous. Whoever comes last sees both, and everybody keeps the same one.
+    // Even so the engine checks and creates in two steps: two agents at once (an old one that still ends, and its
+    // successor) can both succeed, and then the name is ambiguous. The last to look sees both; all keep the same one.
     if (!await this.#keepOldest(signal)) throw reply.refusal();
-  }
-
-  /** Removes the network; absent or in use is not an error. */
-  async remove(signal: AbortSignal): Promise<void> {
-    await this.#delete(this.name, signal);
   }
 
   /** Whether the network exists. Of several, the oldest stays and the others go. */
@@ -68,7 +77,9 @@ export class AgentNetwork {
       .toSorted((a, b) => a.createdMs - b.createdMs || (a.id < b.id ? -1 : 1));
     if (oldest === undefined) return false;
     this.#checkPrivate(oldest, reply);
-    for (const { id } of others) await this.#delete(id, signal);
+    for (const { id, agentId } of others) {
+      if (agentId === this.#agentId) await this.#delete(id, signal);
+    }
     return true;
   }
 
@@ -108,7 +119,23 @@ export function decodeNetworks(reply: ReplyValue): readonly NetworkReply[] {
   }));
 }
 
-/** Whether a refusal says that the container's network is gone: `network NAME not found`. */
+/**
+ * Whether a refusal says that the container's network is gone, `network NAME not found`, or that there are several,
+ * `network NAME is ambiguous`: both are mended by {@linkcode AgentNetwork.ensure}.
+ */
 export function isNetworkMissing(reply: EngineReply): boolean {
-  return reply.status === 404 && /^network \S+ not found/i.test(reply.reason);
+  return (reply.status === 404 && /^network \S+ not found/i.test(reply.reason)) ||
+    (reply.status === 400 && /^network \S+ is ambiguous/i.test(reply.reason));
+}
+
+/** The outcome of `work`, which goes on when the signal ends the wait for it. */
+async function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = Promise.withResolvers<never>();
+  const abort = () => aborted.reject(signal.reason);
+  signal.addEventListener("abort", abort, { once: true });
+  try {
+    return await Promise.race([work, aborted.promise]);
+  } finally {
+    signal.removeEventListener("abort", abort);
+  }
 }

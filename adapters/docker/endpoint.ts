@@ -10,10 +10,9 @@ const DEFAULT_TCP_PORT = 2375;
 
 /**
  * The engine that `DOCKER_HOST` names, else the first of the usual sockets that exists. Source: 04 §1.
- * @param exists whether there is a file of that path
  * @throws {StartFailed} for anything but `unix:///path` and `tcp://host[:port]`.
  */
-export function engineEndpoint(dockerHost: string | undefined, exists: (path: string) => boolean): Endpoint {
+export function engineEndpoint(dockerHost: string | undefined, exists = isSocket): Endpoint {
   if (dockerHost === undefined || dockerHost === "") {
     return { transport: "unix", path: exists("/run/docker.sock") ? "/run/docker.sock" : "/var/run/docker.sock" };
   }
@@ -34,4 +33,12 @@ export function endpointText(endpoint: Endpoint): string {
   if (endpoint.transport === "unix") return `unix://${endpoint.path}`;
   const host = endpoint.hostname.includes(":") ? `[${endpoint.hostname}]` : endpoint.hostname;
   return `tcp://${host}:${endpoint.port}`;
+}
+
+function isSocket(path: string): boolean {
+  try {
+    return Deno.statSync(path).isSocket === true;
+  } catch {
+    return false;
+  }
 }

@@ -19,6 +19,9 @@ export interface EngineRequest {
 /** Longest time for calls that the engine answers from its own tables. */
 const QUICK_MS = 30_000;
 
+/** For what must not be cut off in the middle; every call has its own deadline anyway. */
+export const UNCANCELLED: AbortSignal = new AbortController().signal;
+
 /** A complete reply of any status. */
 export class EngineReply {
   constructor(readonly attempt: string, readonly status: number, readonly text: string) {}

@@ -4,7 +4,7 @@ import type { LocalImage } from "../../domain/kernel/events.ts";
 import type { ImageDetails, ImageStore, RegistryCredentials } from "../../src/ports/image_store.ts";
 import type { Log } from "../../src/ports/log.ts";
 import { decodeCreated } from "./container_reply.ts";
-import type { EngineClient, EngineStream } from "./engine_client.ts";
+import { type EngineClient, type EngineStream, UNCANCELLED } from "./engine_client.ts";
 import { decodeImage, decodeImages, decodePathStat, decodePullError, pullQuery, registryAuth } from "./image_reply.ts";
 import { jsonLines } from "./json_lines.ts";
 import { filters, KERNEL_IMAGE_LABEL, READER_LABEL, READER_RUN_LABEL } from "./labels.ts";
@@ -19,8 +19,6 @@ const MAX_ARCHIVE_BYTES = MAX_FILE_BYTES + 64 * 1024;
 const PULL_IDLE_MS = 600_000;
 /** Longest silence while a file is read. */
 const READ_IDLE_MS = 30_000;
-/** For what must not be cut off in the middle; every call has its own deadline anyway. */
-const UNCANCELLED = new AbortController().signal;
 
 /** {@linkcode ImageStore} over the Docker Engine API, v1.35 to v1.51. */
 export class DockerImages implements ImageStore {
@@ -94,8 +92,12 @@ export class DockerImages implements ImageStore {
       path: `/containers/${id}/archive`,
       query: { path },
     }, signal);
-    if (stream.status === 404) return undefined;
-    if (stream.status !== 200) throw (await stream.reply()).refusal();
+    if (stream.status !== 200) {
+      const reply = await stream.reply();
+      // A path through a regular file is no path at all, which engines up to 28 call an internal error (500).
+      if (reply.status === 404 || /not a directory/i.test(reply.reason)) return undefined;
+      throw reply.refusal();
+    }
     const stat = statOf(stream);
     if (stat.kind === "symlink") return { linkTarget: stat.linkTarget };
     if (stat.kind === "other") return undefined;

@@ -64,12 +64,12 @@ const signal = new AbortController().signal;
 const reason = new Error("the caller lost interest");
 const absent = parseImageId(`sha256:${"0123456789abcdef".repeat(4)}`);
 
-function everyMethod(store: ImageStore, signal: AbortSignal): [string, Promise<unknown>][] {
+function everyMethod(store: ImageStore, signal: AbortSignal): [string, () => Promise<unknown>][] {
   return [
-    ["find", store.find("absent:1", signal)],
-    ["listKernelImages", store.listKernelImages(signal)],
-    ["pull", store.pull("127.0.0.1:1/absent:1", undefined, signal)],
-    ["readFile", store.readFile(absent, "/etc/passwd", signal)],
+    ["find", () => store.find("absent:1", signal)],
+    ["listKernelImages", () => store.listKernelImages(signal)],
+    ["pull", () => store.pull("127.0.0.1:1/absent:1", undefined, signal)],
+    ["readFile", () => store.readFile(absent, "/etc/passwd", signal)],
   ];
 }
 
@@ -79,7 +79,7 @@ const LOOKUP_CASES: readonly ContractCase<ImageStoreHarness>[] = [
     async run(make) {
       await using harness = await make();
       for (const [method, call] of everyMethod(harness.unreachable, signal)) {
-        await assert.rejects(within(LIMIT_MS, call), RuntimeUnavailable, method);
+        await assert.rejects(within(LIMIT_MS, call()), RuntimeUnavailable, method);
       }
     },
   },
@@ -88,7 +88,7 @@ const LOOKUP_CASES: readonly ContractCase<ImageStoreHarness>[] = [
     async run(make) {
       await using harness = await make();
       for (const [method, call] of everyMethod(harness.store, AbortSignal.abort(reason))) {
-        await assert.rejects(within(LIMIT_MS, call), (error) => error === reason, method);
+        await assert.rejects(within(LIMIT_MS, call()), (error) => error === reason, method);
       }
     },
   },
