@@ -20,21 +20,8 @@ PULL=0 ensure_python_image
 ensure_empty_image
 export TEST_PYTHON_IMAGE=$PYTHON_IMAGE TEST_EMPTY_IMAGE=$EMPTY_IMAGE
 
-# Real Python peers for the wire protocols, in an environment of their own.
-PEERS=$CACHE/peers
-ensure_peers() {
-  local wanted=$ROOT/tests/fixtures/peers/requirements.txt
-  if [ ! -f "$wanted" ] || cmp -s "$wanted" "$PEERS/installed.txt"; then return; fi
-  say "installing the Python peers"
-  python3 -c 'import venv, ensurepip' 2>/dev/null || apt_install python3-venv
-  rm -rf "$PEERS"
-  guarded timeout 120 python3 -m venv "$PEERS" </dev/null >"$CACHE/logs/peers.log" 2>&1 || die "python3 -m venv failed, see $CACHE/logs/peers.log"
-  guarded timeout 300 "$PEERS/bin/pip" install --quiet --disable-pip-version-check -r "$wanted" \
-    </dev/null >>"$CACHE/logs/peers.log" 2>&1 || die "pip install failed: $(complaint "$CACHE/logs/peers.log") (log: $CACHE/logs/peers.log)"
-  cp "$wanted" "$PEERS/installed.txt"
-}
-ensure_peers
-export TEST_PYTHON_PEER=$PEERS/bin/python
+# Real Python peers for the wire protocols; the tests make their environments, in .cache.
+python3 -c 'import venv, ensurepip' 2>/dev/null || apt_install python3-venv
 
 # A real manager drives the agent where CPython 3.6 is at hand, which its published packages need (installing them takes
 # about two minutes, once); elsewhere tests/e2e reports those cases as skipped.

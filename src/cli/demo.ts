@@ -2,6 +2,7 @@
 import type { AgentCalls } from "./agent_calls.ts";
 import { creationConfig, type CreationOptions } from "./creation_config.ts";
 import { CommandFailed } from "./failure.ts";
+import type { ConsoleItem } from "./replies.ts";
 import { runCode, type RunTerminal } from "./run_code.ts";
 
 export interface DemoOptions {
@@ -48,14 +49,41 @@ const TYPESCRIPT = [
   ],
 ] as const;
 
-export async function runDemo(agent: AgentCalls, options: DemoOptions, tools: DemoTools): Promise<void> {
+export async function runDemo(agent: AgentCalls, options: DemoOptions, given: DemoTools): Promise<void> {
+  const tools = { ...given, terminal: new TidyTerminal(given) };
   await inOneKernel(agent, tools, "Python", options.pythonImage, PYTHON);
   await inOneKernel(agent, tools, "TypeScript", options.typescriptImage, TYPESCRIPT);
 }
 
+/** Ends the last line of a run's output where the code did not: the value of a last expression has no line end. */
+class TidyTerminal implements RunTerminal {
+  readonly #tools: DemoTools;
+  #atLineStart = true;
+
+  constructor(tools: DemoTools) {
+    this.#tools = tools;
+  }
+
+  show(item: ConsoleItem): void {
+    this.#atLineStart = String(item[1]).endsWith("\n");
+    this.#tools.terminal.show(item);
+  }
+
+  ask(isPassword: boolean): Promise<string> {
+    return this.#tools.terminal.ask(isPassword);
+  }
+
+  endLine(): void {
+    if (!this.#atLineStart) this.#tools.print("\n");
+    this.#atLineStart = true;
+  }
+}
+
+type TidyTools = DemoTools & { readonly terminal: TidyTerminal };
+
 async function inOneKernel(
   agent: AgentCalls,
-  tools: DemoTools,
+  tools: TidyTools,
   language: string,
   image: CreationOptions["image"],
   runs: readonly (readonly [title: string, code: string])[],
@@ -86,10 +114,11 @@ function config(image: CreationOptions["image"]): Record<string, unknown> {
   });
 }
 
-async function timed<T>(tools: DemoTools, what: string, step: () => Promise<T>): Promise<T> {
+async function timed<T>(tools: TidyTools, what: string, step: () => Promise<T>): Promise<T> {
   tools.print(`--> ${what}\n`);
   const startedAt = tools.now();
   const result = await step();
+  tools.terminal.endLine();
   tools.print(`    ${Math.round(tools.now() - startedAt)} ms\n`);
   return result;
 }

@@ -31,6 +31,7 @@ const CASES = [
   "no_unread_events",
   "no_containers_left",
   "no_scratch_folders",
+  "no_networks_left",
 ];
 
 const ready = await bash(["ready"], AbortSignal.timeout(30_000));

@@ -93,6 +93,7 @@ containers_left() {
     docker inspect -f '{{range .Mounts}}{{.Source}} {{end}}' "$id" 2>/dev/null | grep -o "$WORK_DIR/scratch/[^ ]*" || true
   done
 }
+networks_left() { docker network ls --filter "label=ai.backend.internal.agent-id=$AGENT_ID" --format '{{.Name}}'; }
 is_empty() { [ -z "$("$1")" ]; }
 look_for_leftovers() {
   local what
@@ -100,6 +101,8 @@ look_for_leftovers() {
     wait_until 20 is_empty "$what" || true # the manager and the agent finish at their own pace
     verdict "no_$what" "$("$what")"
   done
+  "$BED/down.sh" agent # an agent keeps its network for as long as it runs
+  verdict no_networks_left "$(networks_left)"
 }
 
 run() {
