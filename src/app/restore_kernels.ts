@@ -38,12 +38,10 @@ export class RestoreKernels {
 
   /** Returns how many kernels run. */
   async execute(signal: AbortSignal): Promise<number> {
-    const { runtime, scratch, log } = this.#deps;
+    const { runtime, scratch, table, log } = this.#deps;
     const containers = await runtime.list(signal);
-    const seen = new Set<KernelId>();
     let running = 0;
     for (const container of containers) {
-      seen.add(container.kernelId);
       try {
         if (await this.#restore(container, signal)) running += 1;
       } catch (error) {
@@ -51,9 +49,8 @@ export class RestoreKernels {
         log.error("kernel not restored", { kernelId: container.kernelId, error });
       }
     }
-    for (const kernelId of await scratch.list()) {
-      if (!seen.has(kernelId)) await this.#dropScratch(kernelId);
-    }
+    const found = new Set([...containers.map(({ kernelId }) => kernelId), ...await scratch.list()]);
+    for (const kernelId of found) if (table.find(kernelId) === undefined) await this.#drop(kernelId);
     return running;
   }
 
@@ -62,9 +59,8 @@ export class RestoreKernels {
     const { kernelId, id, status } = container;
     const record = await scratch.readRecord(kernelId);
     if (record === undefined || record.containerId !== id || status === "created") {
-      log.warn("removing a half-created kernel", { kernelId, containerId: id });
+      log.warn("removing a container that never became a kernel", { kernelId, containerId: id });
       await runtime.remove(id, signal);
-      await this.#dropScratch(kernelId);
       return false;
     }
     const kernel = this.#adopt(record);
@@ -78,6 +74,7 @@ export class RestoreKernels {
   #adopt(record: KernelRecord) {
     const { table, ledger, ports, ender, clock, log } = this.#deps;
     const { kernelId } = record;
+    const session = new RunSession(kernelId, runnerEndpoint(record), this.#deps); // first: only this can fail
     const kernel = table.add(kernelId);
     if (!ledger.restore(kernelId, record.allocation)) {
       log.warn("kernel restored with slots that this agent no longer has", { kernelId });
@@ -85,12 +82,13 @@ export class RestoreKernels {
     ports.restore(kernelId, record.hostPorts);
     kernel.record = record;
     kernel.lastUsedMs = clock.monotonic();
-    kernel.session = new RunSession(kernelId, runnerEndpoint(record), this.#deps);
+    kernel.session = session;
     ender.containerStarted(kernel, record.containerId);
     return kernel;
   }
 
-  async #dropScratch(kernelId: KernelId): Promise<void> {
+  /** Nothing runs for this kernel. A container that could not be removed is left to the reconciliation. */
+  async #drop(kernelId: KernelId): Promise<void> {
     const { scratch, ender, log } = this.#deps;
     try {
       await scratch.remove(kernelId);
