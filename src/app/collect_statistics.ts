@@ -36,12 +36,9 @@ export class CollectStatistics {
 
   /** One round. */
   async collect(signal: AbortSignal): Promise<void> {
-    const { table, meter, clock } = this.#deps;
-    const kernels = table.all().filter((kernel) => kernel.running);
+    const kernels = this.#deps.table.all().filter((kernel) => kernel.running);
     await Promise.all(kernels.map((kernel) => this.sample(kernel, signal)));
-    const options = { attempt: "read the node's statistics", limitMs: SAMPLE_LIMIT_MS, signal };
-    const usage = await withDeadline(clock, options, (limited) => meter.node(limited));
-    const node = this.#node.add(usage, clock.monotonic());
+    const node = await this.#sampleNode(signal);
     const sampled = kernels.filter((kernel) => kernel.running);
     if (await this.#store(node, sampled, signal)) await this.#sync(sampled, signal);
   }
@@ -68,6 +65,20 @@ export class CollectStatistics {
       if (usage !== undefined) kernel.metrics = kernel.meter.add(usage, clock.monotonic());
     } catch (error) {
       if (!signal.aborted) this.#deps.log.warn("kernel statistics not read", { kernelId: kernel.id, error });
+    }
+  }
+
+  /** Undefined without a previous sample, and when the host cannot be read: the kernels do not depend on it. */
+  async #sampleNode(signal: AbortSignal): Promise<NodeMetrics | undefined> {
+    const { meter, clock, log } = this.#deps;
+    const options = { attempt: "read the node's statistics", limitMs: SAMPLE_LIMIT_MS, signal };
+    try {
+      const usage = await withDeadline(clock, options, (limited) => meter.node(limited));
+      return this.#node.add(usage, clock.monotonic());
+    } catch (error) {
+      signal.throwIfAborted();
+      log.warn("node statistics not read", { error });
+      return undefined;
     }
   }
 
