@@ -55,10 +55,14 @@ export async function runDemo(agent: AgentCalls, options: DemoOptions, given: De
   await inOneKernel(agent, tools, "TypeScript", options.typescriptImage, TYPESCRIPT);
 }
 
-/** Ends the last line of a run's output where the code did not: the value of a last expression has no line end. */
+/**
+ * Ends the last line of a run's output where the code did not (the value of a last expression has no line end), and notes
+ * errors: an uncaught exception in query mode is no failure of the run (06 §4.1).
+ */
 class TidyTerminal implements RunTerminal {
   readonly #tools: DemoTools;
   #atLineStart = true;
+  sawErrors = false;
 
   constructor(tools: DemoTools) {
     this.#tools = tools;
@@ -66,6 +70,7 @@ class TidyTerminal implements RunTerminal {
 
   show(item: ConsoleItem): void {
     this.#atLineStart = String(item[1]).endsWith("\n");
+    this.sawErrors ||= item[0] === "stderr";
     this.#tools.terminal.show(item);
   }
 
@@ -95,7 +100,7 @@ async function inOneKernel(
     for (const [title, code] of runs) {
       await timed(tools, `run ${language}: ${title}`, async () => {
         const exitCode = await runCode(agent, { kernelId, runId: tools.newId(), code }, tools.terminal);
-        if (exitCode !== 0) throw new CommandFailed(`the ${language} code ended with exit code ${exitCode}`);
+        if (exitCode !== 0 || tools.terminal.sawErrors) throw new CommandFailed(`the ${language} code failed`);
       });
     }
   } finally {

@@ -75,10 +75,13 @@ Deno.test("backendai-agent finds deno that is only in npm's global folder, and s
 Deno.test("[05 §4.4] the process that backendai-agent starts is the agent: same id, same signals", async () => {
   using place = folder();
   const port = freePort();
+  // An id and a folder of its own: the end of this agent must not touch the kernels of another one on this machine.
+  const config = `[agent]\nid = "i-launcher-${port}"\nstate-dir = "${place.path}/state"\n`;
+  Deno.writeTextFileSync(`${place.path}/agent.toml`, config);
   const child = new Deno.Command(LAUNCHER, {
-    args: ["--standalone"],
+    args: ["--standalone", "-f", "agent.toml"],
     cwd: place.path,
-    env: { XDG_STATE_HOME: place.path, BACKEND_AGENT_PORT: String(port) },
+    env: { BACKEND_AGENT_PORT: String(port) },
     stdin: "null",
     stdout: "null",
     stderr: "piped",
