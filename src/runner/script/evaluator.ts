@@ -27,6 +27,15 @@ interface Evaluated {
   };
 }
 
+/** What a query shows at its end: the value of its last expression, or the error that ended it. */
+interface Outcome {
+  readonly value?: string;
+  readonly error?: string;
+}
+
+/** The inspector's name for the values that one query's end keeps alive. */
+const OBJECTS = "query";
+
 /** Runs queries in this process's global scope, as Deno's REPL does, and shows results and errors as it does. */
 export class Evaluator {
   readonly #options: EvaluatorOptions;
@@ -36,9 +45,8 @@ export class Evaluator {
   #showerId = "";
   #shown = "";
   #isSyntaxError = false;
+  /** While a query runs: ends the wait for it. */
   #interrupt: (() => void) | undefined;
-  /** An interrupt that came before anything could be interrupted belongs to no run. */
-  #running = false;
 
   constructor(options: EvaluatorOptions) {
     this.#options = options;
@@ -67,48 +75,48 @@ export class Evaluator {
 
   /** Runs one query to its end; never rejects. An interrupt ends the wait, not what the query has started. */
   async run(code: string): Promise<void> {
-    const interrupted = new Promise<"interrupted">((resolve) => this.#interrupt = () => resolve("interrupted"));
-    this.#running = true;
+    const interrupted = new Promise<Outcome>((resolve) => {
+      this.#interrupt = () => resolve({ error: "Interrupted" });
+    });
     try {
-      const ended = await Promise.race([this.#evaluate(code), interrupted]);
-      if (ended === "interrupted") this.#options.writeError("Uncaught Interrupted\n");
+      const { value, error } = await Promise.race([this.#evaluate(code), interrupted]);
+      if (value !== undefined) this.#options.writeOutput(value);
+      if (error !== undefined) this.#options.writeError(`Uncaught ${error}\n`);
     } catch (err) {
       this.#options.writeError(`Uncaught ${this.#text(err)}\n`);
     } finally {
-      this.#running = false;
+      this.#interrupt = undefined;
+      this.#session.post("Runtime.releaseObjectGroup", { objectGroup: OBJECTS });
     }
   }
 
   /** Ends the run that is waiting for something. A busy one does not get here: the runner ends the process then. */
   interrupt(): void {
-    if (this.#running) this.#interrupt?.();
+    this.#interrupt?.();
   }
 
-  async #evaluate(code: string): Promise<void> {
+  async #evaluate(code: string): Promise<Outcome> {
     let script: string;
     try {
       script = moduleToScript(this.#options.typescript ? withoutTypes(code) : code, this.#options.base);
     } catch (err) {
-      this.#options.writeError(`Uncaught SyntaxError: ${syntaxErrorText(err)}\n`);
-      return;
+      return { error: `SyntaxError: ${syntaxErrorText(err)}` };
     }
-    const evaluated = await this.#post("Runtime.evaluate", {
+    const { result, exceptionDetails } = await this.#post("Runtime.evaluate", {
       expression: asExpression(script),
       replMode: true,
       awaitPromise: true,
+      objectGroup: OBJECTS,
     });
-    if (evaluated.exceptionDetails !== undefined) return await this.#showException(evaluated.exceptionDetails);
-    if (evaluated.result.type === "undefined") return;
-    this.#options.writeOutput(await this.#show(evaluated.result));
+    if (exceptionDetails !== undefined) return { error: await this.#exceptionText(exceptionDetails) };
+    return result.type === "undefined" ? {} : { value: await this.#show(result) };
   }
 
-  async #showException(details: NonNullable<Evaluated["exceptionDetails"]>): Promise<void> {
+  async #exceptionText(details: NonNullable<Evaluated["exceptionDetails"]>): Promise<string> {
     const text = details.exception === undefined ? "Error" : await this.#show(details.exception);
     // A syntax error of V8 has no frame of its own: only the details know where it is.
-    const place = this.#isSyntaxError && !/^\s+at /m.test(text)
-      ? `\n    at <anonymous>:${details.lineNumber + 1}:${details.columnNumber + 1}`
-      : "";
-    this.#options.writeError(`Uncaught ${text}${place}\n`);
+    if (!this.#isSyntaxError || /^\s+at /m.test(text)) return text;
+    return `${text}\n    at <anonymous>:${details.lineNumber + 1}:${details.columnNumber + 1}`;
   }
 
   /** The text of a value that the inspector holds. */
@@ -123,7 +131,6 @@ export class Evaluator {
       functionDeclaration: "function (value) { this.show(value); }",
       arguments: [argument],
     });
-    if (remote.objectId !== undefined) await this.#post("Runtime.releaseObject", { objectId: remote.objectId });
     const text = this.#shown;
     this.#shown = "";
     return text;
