@@ -54,6 +54,7 @@ up() {
   wait_until 30 etcd_answers || die "etcd does not answer on $ETCD: $(complaint "$CACHE/logs/stack-etcd.log")"
   wait_until 30 redis_answers || die "Redis does not answer on port $REDIS_PORT: $(complaint "$CACHE/logs/stack-redis-server.log")"
   etcd_put /sorna/local/config/redis/addr "127.0.0.1:$REDIS_PORT" # where the agent looks for Redis
+  etcd_put /sorna/local/nodes/manager none # it starts when a manager has announced itself; here there is none
   cat >"$STACK/agent.toml" <<TOML
 [etcd]
 namespace = "local"

@@ -57,7 +57,7 @@ export async function runDemo(agent: AgentCalls, options: DemoOptions, given: De
 
 /**
  * Ends the last line of a run's output where the code did not (the value of a last expression has no line end), and notes
- * errors: an uncaught exception in query mode is no failure of the run (06 §4.1).
+ * errors: an uncaught exception in query mode is no failure of the run (06 §9.1).
  */
 class TidyTerminal implements RunTerminal {
   readonly #tools: DemoTools;

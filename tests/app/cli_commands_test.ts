@@ -187,7 +187,7 @@ Deno.test("ping() gives up when the time is over, and at once when the agent say
 Deno.test("demo() destroys the kernel when a step in it fails", async () => {
   const { tools, calls } = makeTools({
     create_kernel: [{ id: KERNEL, container_id: "c", service_ports: [] }],
-    execute: [reply("finished", [["stderr", "no"]], 0)], // an uncaught exception: 06 §4.1
+    execute: [reply("finished", [["stderr", "no"]], 0)], // an uncaught exception: 06 §9.1
     destroy_kernel: [null],
   });
   await assert.rejects(
