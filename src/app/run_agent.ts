@@ -22,8 +22,9 @@ const IDLE_CHECK_INTERVAL_MS = 1_000;
 const RUNNER_MAINTENANCE_INTERVAL_MS = 10_000;
 const RECONCILE_INTERVAL_MS = 30_000;
 const START_STEP_LIMIT_MS = 30_000;
-/** Everything that a stop waits for has to be over by then (04-D41). */
-const STOP_LIMIT_MS = 30_000;
+/** How long a stop waits for kernels and calls, and then for the manager to be told (04-D41). */
+const FINISH_LIMIT_MS = 20_000;
+const FAREWELL_LIMIT_MS = 10_000;
 
 /** Where calls come in: opened once the agent can serve them, closed first of all. */
 export interface Inbound {
@@ -69,38 +70,30 @@ export class RunAgent {
     this.#loops = new TaskGroup(deps.log);
   }
 
-  /** @throws {StartFailed} and what the ports throw; nothing runs then. */
+  /** @throws {StartFailed} and what the ports throw; then nothing runs, and the kernels are left as they are. */
   async start(signal: AbortSignal): Promise<void> {
     const { inbound, heartbeat, publisher, presence, log } = this.#deps;
-    await this.#step("read what the container engine has", signal, (limited) => this.#survey(limited));
     try {
+      await this.#step("read what the container engine has", signal, (limited) => this.#survey(limited));
       await inbound.open();
       await this.#step("send the first heartbeat", signal, (limited) => heartbeat.send(limited));
-      await publisher.publish({ kind: "instance_started", reason: "self-started" }, signal);
-      this.#startLoops();
       await this.#step("announce this node", signal, (limited) => presence.announce(limited));
+      await publisher.publish({ kind: "instance_started", reason: "self-started" }, signal);
     } catch (error) {
       await inbound.close();
-      await this.#loops[Symbol.asyncDispose]();
+      await this.#letGo();
       throw error;
     }
+    this.#startLoops();
     log.info("agent started");
   }
 
   /** @param endKernels whether the kernels end as well, or live on for the next process */
   async stop({ endKernels }: { readonly endKernels: boolean }): Promise<void> {
-    const { clock, log } = this.#deps;
-    const signal = new AbortController().signal; // ended by the limit alone
-    log.info("agent stopping", { endKernels });
-    try {
-      await withDeadline(clock, { attempt: "stop in time", limitMs: STOP_LIMIT_MS, signal }, async (limited) => {
-        await this.#stopServing(endKernels, limited);
-      });
-    } catch (error) {
-      log.error("agent stops with work undone; the next start repairs it", { error });
-    }
-    await this.#loops[Symbol.asyncDispose]();
-    await this.#deps.tasks[Symbol.asyncDispose]();
+    this.#deps.log.info("agent stopping", { endKernels });
+    await this.#within(FINISH_LIMIT_MS, "finish its work", (limited) => this.#finish(endKernels, limited));
+    await this.#letGo(); // no heartbeat after the last event (02 §6)
+    await this.#within(FAREWELL_LIMIT_MS, "take its leave", (limited) => this.#takeLeave(limited));
   }
 
   async #survey(signal: AbortSignal): Promise<void> {
@@ -137,8 +130,8 @@ export class RunAgent {
     });
   }
 
-  async #stopServing(endKernels: boolean, signal: AbortSignal): Promise<void> {
-    const { inbound, creator, agent, table, tasks, publisher, presence, runtime } = this.#deps;
+  async #finish(endKernels: boolean, signal: AbortSignal): Promise<void> {
+    const { inbound, creator, agent, table, tasks, runtime } = this.#deps;
     await inbound.close();
     await creator.stop();
     if (endKernels) {
@@ -146,13 +139,33 @@ export class RunAgent {
       await Promise.all(table.all().map((kernel) => kernel.ended.promise));
     }
     await tasks.idle();
-    await runtime.removeNetwork(signal) // kernels that live on keep it
-      .catch((error) => this.#deps.log.warn("private network not removed", { error }));
-    await this.#loops[Symbol.asyncDispose](); // no heartbeat after the last event (02 §6)
+    if (endKernels) await runtime.removeNetwork(signal);
+  }
+
+  /** Ends everything that runs by itself. The kernels that are left are the next process's. */
+  async #letGo(): Promise<void> {
+    const { table, tasks } = this.#deps;
+    await this.#loops[Symbol.asyncDispose]();
+    await tasks[Symbol.asyncDispose]();
     for (const kernel of table.all()) kernel.session?.detach();
+  }
+
+  async #takeLeave(signal: AbortSignal): Promise<void> {
+    const { publisher, presence, log } = this.#deps;
     publisher.announce({ kind: "instance_terminated", reason: "shutdown" });
+    const withdrawn = presence.withdraw(signal).catch((error) => log.debug("node status not withdrawn", { error }));
     await publisher.flush(signal);
-    await presence.withdraw(signal).catch((error) => this.#deps.log.debug("node status not withdrawn", { error }));
+    await withdrawn;
+  }
+
+  async #within(limitMs: number, attempt: string, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
+    const { clock, log } = this.#deps;
+    const signal = new AbortController().signal; // ended by the limit alone
+    try {
+      await withDeadline(clock, { attempt, limitMs, signal }, work);
+    } catch (error) {
+      log.error(`the agent ends although it could not ${attempt}; the next start repairs it`, { error });
+    }
   }
 
   async #step(attempt: string, signal: AbortSignal, work: (signal: AbortSignal) => Promise<void>): Promise<void> {
