@@ -18,7 +18,7 @@ PG_BIN=$(find /usr/lib/postgresql -maxdepth 2 -name bin 2>/dev/null | sort -V | 
 # What is served so far; the other cases of scenario.py wait for the methods that the README lists as later.
 CASES=manager_hello,agent_is_alive,image_is_installed,create_session,create_reuses_same_token,query_print
 CASES+=,query_keeps_state,query_exception_to_stderr,query_long_run_is_continued,query_large_output,query_unicode
-CASES+=,interrupt_running_code,get_logs,ps_lists_session,destroy_session,four_sessions_at_once
+CASES+=,query_user_input,interrupt_running_code,batch_exec,get_logs,ps_lists_session,destroy_session,four_sessions_at_once
 CASES+=,kernels_survive_agent_restart
 
 missing() { # what keeps it from running here; nothing when it can
