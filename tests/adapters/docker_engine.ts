@@ -75,6 +75,7 @@ export class TestEngine implements AsyncDisposable {
       for (const [label, value] of [...content.labels ?? [], [TEST_LABEL, this.run]]) {
         query.append("changes", `LABEL ${JSON.stringify(label)}=${JSON.stringify(value)}`);
       }
+      for (const path of content.volumes ?? []) query.append("changes", `VOLUME ${path}`);
       const headers = { "content-type": "application/x-tar" };
       const reply = await this.call("POST", `/images/create?${query}`, archive, headers);
       return parseImageId(/sha256:[0-9a-f]{64}/.exec(reply)?.[0]);
@@ -124,6 +125,7 @@ export class TestEngine implements AsyncDisposable {
 export interface ImageContent {
   readonly tag?: string;
   readonly labels?: ReadonlyMap<string, string>;
+  readonly volumes?: readonly string[];
   readonly files?: ReadonlyMap<string, string>;
   readonly links?: ReadonlyMap<string, string>;
   /** Executables by their path in the image: the path on this machine. */
