@@ -92,7 +92,7 @@ export async function composeAgent(request: ComposeRequest, signal: AbortSignal)
   const facts = await runtime.facts(signal);
   log.info("container engine", { version: facts.version, cores: facts.cores, memoryBytes: facts.memoryBytes });
   const capacity = capacityOf(config, facts);
-  const scratch = new FileScratch({ root: config.container.scratchRoot, log });
+  const scratch = new FileScratch({ root: config.container.scratchRoot, agentId, log });
   const meter = new CgroupMeter({ scratchWorkDir: (kernelId) => scratch.workDir(kernelId) });
 
   const table = new KernelTable(clock);

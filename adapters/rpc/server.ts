@@ -1,4 +1,4 @@
-import { AgentStopping } from "../../domain/errors.ts";
+import { AgentStopping, StartFailed } from "../../domain/errors.ts";
 import type { Clock } from "../../src/ports/clock.ts";
 import type { Log } from "../../src/ports/log.ts";
 import type { Frames, MessageSocket, MessageSockets } from "../../src/ports/message_sockets.ts";
@@ -38,12 +38,15 @@ export class RpcServer {
     this.#options = options;
   }
 
-  /** Binds, and serves from then on. Returns the endpoint with the real port. */
+  /** Binds, and serves from then on. Returns the endpoint with the real port. @throws {StartFailed} */
   async open(): Promise<string> {
     const { sockets, endpoint, log } = this.#options;
     const socket = sockets.open("router", { lingerMs: LINGER_MS, maxMessageBytes: MAX_FRAME_BYTES });
     this.#socket = socket;
-    const bound = await socket.bind(endpoint);
+    const bound = await socket.bind(endpoint).catch((error) => {
+      socket.close();
+      throw new StartFailed(`cannot listen on "${endpoint}"; does another agent run there?`, { cause: error });
+    });
     socket.onMessage((frames) => this.#receive(frames));
     log.info("serving RPC", { endpoint: bound });
     return bound;

@@ -1,17 +1,20 @@
 import { AgentError, InvalidField } from "../../domain/errors.ts";
-import { type KernelId, parseKernelId } from "../../domain/ids.ts";
+import { type AgentId, type KernelId, parseKernelId } from "../../domain/ids.ts";
 import type { KernelRecord } from "../../domain/kernel/kernel_spec.ts";
 import type { Log } from "../../src/ports/log.ts";
 import type { Scratch, ScratchOptions, ScratchStore } from "../../src/ports/scratch_store.ts";
 import { decodeRecord, encodeRecord } from "./record_file.ts";
 
 const RECORD = "record.json";
+/** Names the agent that the folder belongs to: several agents, also the original one, may share a root. */
+const OWNER = "agent";
 /** A record is about 1 KiB; whatever is longer is none. */
 const LARGEST_RECORD_BYTES = 1 << 20;
 
 export interface FileScratchOptions {
   /** Absolute; made with its parents when the first kernel needs it. */
   readonly root: string;
+  readonly agentId: AgentId;
   readonly log: Log;
 }
 
@@ -23,11 +26,13 @@ export interface FileScratchOptions {
  */
 export class FileScratch implements ScratchStore {
   readonly #root: string;
+  readonly #agentId: AgentId;
   readonly #log: Log;
   #nextTemporary = 0;
 
-  constructor({ root, log }: FileScratchOptions) {
+  constructor({ root, agentId, log }: FileScratchOptions) {
     this.#root = root;
+    this.#agentId = agentId;
     this.#log = log;
   }
 
@@ -42,6 +47,7 @@ export class FileScratch implements ScratchStore {
     await Deno.mkdir(this.#root, { recursive: true });
     await Deno.mkdir(dir, { mode: 0o700 });
     try {
+      await Deno.writeTextFile(`${dir}/${OWNER}`, this.#agentId, { createNew: true, mode: 0o600 });
       await makeDir(scratch.configDir, 0o755);
       await makeDir(scratch.workDir, 0o755);
       await giveTo(scratch.workDir, uid, gid);
@@ -93,12 +99,21 @@ export class FileScratch implements ScratchStore {
     try {
       for await (const { name, isDirectory } of Deno.readDir(this.#root)) {
         const kernelId = isDirectory ? canonicalKernelId(name) : undefined;
-        if (kernelId !== undefined) found.push(kernelId);
+        if (kernelId !== undefined && await this.#isMine(kernelId)) found.push(kernelId);
       }
     } catch (error) {
       if (!(error instanceof Deno.errors.NotFound)) throw error; // no kernel was ever created here
     }
     return found;
+  }
+
+  async #isMine(kernelId: KernelId): Promise<boolean> {
+    try {
+      return await Deno.readTextFile(`${this.#dir(kernelId)}/${OWNER}`) === this.#agentId;
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound || isDenied(error)) return false;
+      throw error;
+    }
   }
 
   #dir(kernelId: KernelId): string {

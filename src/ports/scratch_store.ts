@@ -26,6 +26,6 @@ export interface ScratchStore {
   readRecord(kernelId: KernelId): Promise<KernelRecord | undefined>;
   /** Removes everything of a kernel. Absent is not an error. Never follows a link that the kernel made. */
   remove(kernelId: KernelId): Promise<void>;
-  /** Kernels that have a directory here, in no order; anything else in the root is left alone. */
+  /** Kernels of this agent that have a directory here, in no order; whatever else lies in the root is left alone. */
   list(): Promise<readonly KernelId[]>;
 }

@@ -4,7 +4,10 @@ import { MemoryLog } from "../../adapters/fake/log.ts";
 import { FileScratch } from "../../adapters/scratch/file_scratch.ts";
 import { decodeRecord, encodeRecord } from "../../adapters/scratch/record_file.ts";
 import { AgentError } from "../../domain/errors.ts";
+import { parseAgentId } from "../../domain/ids.ts";
 import { KERNEL, OWNER, RECORD, type ScratchHarness, scratchStoreContract } from "../contract/scratch_store.ts";
+
+const AGENT = parseAgentId("i-worker1");
 
 /** A store over a folder of its own, which goes away with it. */
 async function open() {
@@ -15,7 +18,7 @@ async function open() {
     base,
     root,
     log,
-    store: new FileScratch({ root, log }),
+    store: new FileScratch({ root, agentId: AGENT, log }),
     dir: `${root}/${KERNEL}`,
     [Symbol.asyncDispose]: () => Deno.remove(base, { recursive: true }),
   };
@@ -29,7 +32,7 @@ async function harness(): Promise<ScratchHarness> {
     config: (kernelId, name) => Deno.readTextFile(`${configDir(kernelId)}/${name}`).catch(() => undefined),
     configNames: (kernelId) => names(configDir(kernelId)),
     damageRecord: (kernelId) => Deno.truncate(`${root}/${kernelId}/record.json`, 100),
-    reopen: () => new FileScratch({ root, log: new MemoryLog() }),
+    reopen: () => new FileScratch({ root, agentId: AGENT, log: new MemoryLog() }),
     async failNextCreate() {
       await Deno.mkdir(root, { recursive: true });
       await Deno.remove(root);
@@ -62,11 +65,13 @@ Deno.test("FileScratch lays out files and permissions as 04 §7.1 and its commen
   } finally {
     Deno.umask(umask);
   }
-  assert.deepEqual(await names(it.dir), ["config", "record.json", "work"]);
-  const modes = await Promise.all(["", "/config", "/work", "/config/environ.txt", "/record.json"].map((path) => {
-    return modeOf(it.dir + path);
-  }));
-  assert.deepEqual(modes, ["700", "755", "755", "644", "600"]);
+  assert.deepEqual(await names(it.dir), ["agent", "config", "record.json", "work"]);
+  const modes = await Promise.all(
+    ["", "/config", "/work", "/config/environ.txt", "/record.json", "/agent"].map((path) => {
+      return modeOf(it.dir + path);
+    }),
+  );
+  assert.deepEqual(modes, ["700", "755", "755", "644", "600", "600"]);
 });
 
 Deno.test({
@@ -137,7 +142,7 @@ Deno.test("FileScratch.writeConfig() never shows a half-written file", async () 
   const writes = texts.map((text) => it.store.writeConfig(KERNEL, "f", text));
   for (let i = 0; i < 20; i++) assert.ok(texts.includes(await Deno.readTextFile(`${configDir}/f`)));
   await Promise.all(writes);
-  assert.deepEqual(await names(it.dir), ["config", "work"]);
+  assert.deepEqual(await names(it.dir), ["agent", "config", "work"]);
 });
 
 Deno.test("decodeRecord() reads what encodeRecord() writes", () => {
@@ -162,4 +167,13 @@ Deno.test("decodeRecord() throws nothing but AgentError, whatever the text", () 
   fc.assert(fc.property(fc.oneof(fc.string(), fc.json()), (text) => {
     assert.throws(() => decodeRecord(text), AgentError);
   }));
+});
+
+Deno.test("list() leaves out kernels of another agent and of the original one, which share the root", async () => {
+  await using place = await open();
+  const other = new FileScratch({ root: place.root, agentId: parseAgentId("i-worker2"), log: place.log });
+  await place.store.create(KERNEL, OWNER);
+  await Deno.mkdir(`${place.root}/11111111-2222-4333-8444-555555555555/config`, { recursive: true });
+  assert.deepEqual(await other.list(), []);
+  assert.deepEqual(await place.store.list(), [KERNEL]);
 });
