@@ -7,7 +7,6 @@ import { readFileSync } from "node:fs";
 import { decodeCommand } from "../../adapters/runner/protocol.ts";
 import { ZeroMqSockets } from "../../adapters/zeromq/sockets.ts";
 import type { RunnerMessage } from "../../domain/kernel/runner_message.ts";
-import type { Log, LogFields } from "../ports/log.ts";
 import { ConsoleCopy } from "./console_copy.ts";
 import { userEnvironment } from "./environment.ts";
 import { firstExecutable, queryEngine } from "./languages.ts";
@@ -75,8 +74,9 @@ async function main(): Promise<void> {
 }
 
 /** Warnings and errors go to the terminal; the rest is not worth its space there. */
-function terminalLog(terminal: ConsoleCopy): Log {
-  const note = (message: string, fields?: LogFields) => terminal.note(`${message} ${Deno.inspect(fields ?? "")}`);
+function terminalLog(terminal: ConsoleCopy) {
+  const note = (message: string, fields?: Readonly<Record<string, unknown>>) =>
+    terminal.note(`${message} ${Deno.inspect(fields ?? "")}`);
   return { debug: () => {}, info: () => {}, warn: note, error: note };
 }
 

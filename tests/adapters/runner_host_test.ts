@@ -195,6 +195,34 @@ python("a background process of an earlier query does not keep a run open", asyn
   gives(await peer.query("p.poll() is None"), "True");
 });
 
+for (const interpreter of await otherPythons()) {
+  Deno.test(`runner, python: the driver works in ${interpreter}`, async () => {
+    await using runner = await HostRunner.start(folder, ["python", interpreter]);
+    const { peer } = runner;
+    gives(await peer.query("import sys\nprint('out')\nsys.executable"), `out\n'${interpreter}'`);
+    gives(
+      await peer.query("def f():\n  raise KeyError(1)\nf()"),
+      "",
+      /line 2, in f\n {4}raise KeyError\(1\)\nKeyError: 1\n$/,
+    );
+    peer.send({ kind: "code", text: "len(input())" });
+    await peer.until((message) => message.kind === "waiting-input");
+    peer.send({ kind: "input", text: "four" });
+    gives(await peer.end(), "4");
+    peer.send({ kind: "code", text: "print('go')\nwhile True: pass" });
+    await peer.untilOutput("stdout", "go");
+    peer.send({ kind: "interrupt" });
+    gives(await peer.end(), "", /KeyboardInterrupt\n$/);
+  });
+}
+
+/** Interpreters besides the first in `PATH`, where this machine has pyenv. */
+async function otherPythons(): Promise<string[]> {
+  const versions = `${Deno.env.get("HOME") ?? ""}/.pyenv/versions`;
+  const names = await Array.fromAsync(Deno.readDir(versions), ({ name }) => name).catch((): string[] => []);
+  return names.filter((name) => /^3\.\d+\.\d+$/.test(name)).sort().map((name) => `${versions}/${name}/bin/python3`);
+}
+
 Deno.test({
   name: "runner: user code sees environ.txt, then the image's values, then defaults, and nothing of the runner's",
   ignore: !hasPython,
