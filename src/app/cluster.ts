@@ -42,10 +42,14 @@ async function inSubnet(
   name: "agent" | "container",
   signal: AbortSignal,
 ): Promise<string | null | undefined> {
-  const subnet = await config.get(`config/network/subnet/${name}`, "merged", signal);
+  const key = `config/network/subnet/${name}`;
+  const subnet = await config.get(key, "merged", signal);
   if (subnet === undefined || subnet === "" || subnet.endsWith("/0")) return undefined;
-  const found = host.addresses().find(({ address }) => addressInSubnet(address, subnet));
-  return found?.address ?? null;
+  try {
+    return host.addresses().find(({ address }) => addressInSubnet(address, subnet))?.address ?? null;
+  } catch (cause) {
+    throw new StartFailed(`"${key}" is no subnet`, { cause });
+  }
 }
 
 /** What the manager has put into the shared configuration for agents. Source: 03 §3. */
@@ -72,12 +76,13 @@ export async function readCluster(config: ConfigStore, signal: AbortSignal): Pro
 /** Only `addr` and `password` mean something; an empty password is none (03-D3). @throws {StartFailed} */
 function redisSettings(tree: ConfigTree): ClusterSettings["redis"] {
   const address = text(tree["addr"]) ?? "127.0.0.1:6379";
-  const parts = /^\[?([^\]]+?)\]?:(\d{1,5})$/.exec(address);
-  const port = Number(parts?.[2]);
-  if (parts?.[1] === undefined || port < 1 || port > 65_535) {
+  const [, bracketed, plain, digits] = /^(?:\[([^\s[\]]+)\]|([^\s/[\]]+)):(\d{1,5})$/.exec(address) ?? [];
+  const host = bracketed ?? plain;
+  const port = Number(digits);
+  if (host === undefined || port < 1 || port > 65_535) {
     throw new StartFailed(`"config/redis/addr" is ${JSON.stringify(address)}, expected HOST:PORT`);
   }
-  return { host: parts[1], port, password: text(tree["password"]) || undefined };
+  return { host, port, password: text(tree["password"]) || undefined };
 }
 
 /** A key's own value, whether or not it has keys below it. */
