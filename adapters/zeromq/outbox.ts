@@ -18,6 +18,8 @@ export interface Outbox {
   readonly waitingBytes: number;
   /** Whether nothing waits and nothing is being handed over. */
   readonly idle: boolean;
+  /** Whether {@linkcode flush} would send something as soon as the library calls the socket writable. */
+  readonly waitsForLibrary: boolean;
   /** Forgets what waits; for a socket that is about to be closed. */
   clear(): void;
 }
@@ -54,6 +56,10 @@ export class SharedOutbox implements Outbox {
     return this.#queue.empty;
   }
 
+  get waitsForLibrary(): boolean {
+    return !this.#queue.empty;
+  }
+
   clear(): void {
     this.#queue.clear();
   }
@@ -78,6 +84,7 @@ const DEFAULT_LIMITS: RouterOutboxLimits = { peerBytes: 64 * 2 ** 20, totalBytes
 export class RouterOutbox implements Outbox {
   readonly #sender: Sender;
   readonly #log: Log;
+  readonly #onHandedOver: () => void;
   readonly #limits: RouterOutboxLimits;
   /** What has not been tried yet; one send at a time, so that the order survives a refusal. */
   readonly #untried = new MessageQueue();
@@ -88,9 +95,14 @@ export class RouterOutbox implements Outbox {
   #retryWanted = false;
   #dropped = 0;
 
-  constructor(sender: Sender, log: Log, limits: RouterOutboxLimits = DEFAULT_LIMITS) {
+  /** Never: "writable" is about any peer, but what waits here waits for certain ones. */
+  readonly waitsForLibrary = false;
+
+  /** @param onHandedOver called after sends that happened later than the call that asked for them */
+  constructor(sender: Sender, log: Log, onHandedOver: () => void, limits: RouterOutboxLimits = DEFAULT_LIMITS) {
     this.#sender = sender;
     this.#log = log;
+    this.#onHandedOver = onHandedOver;
     this.#limits = limits;
   }
 
@@ -136,6 +148,7 @@ export class RouterOutbox implements Outbox {
     } finally {
       this.#handingOver = false; // in one step with the last look at the queue
     }
+    this.#onHandedOver();
   }
 
   async #sendNext(frames: Frames): Promise<void> {

@@ -4,14 +4,24 @@ import type { Frames, MessageSocket, SocketOptions, SocketType } from "../../src
 import { type Outbox, RouterOutbox, SharedOutbox } from "./outbox.ts";
 
 const ZMQ_FD = 14;
+const ZMQ_EVENTS = 15;
+const POLLIN = 1;
+const POLLOUT = 2;
 const DEFAULT_HIGH_WATER_MARK = 1000;
 /** A peer that vanished without a word is noticed after about this time; the kernel's own default is two hours. */
 const KEEPALIVE_IDLE_S = 60;
 /** Pauses between attempts to connect: a runner listens a moment after its container has started, so short ones first. */
 const RECONNECT_MS = 10;
 const RECONNECT_MAX_MS = 1_000;
+/** A router does not say which peer has room again, so the peers with full queues are also tried now and then. */
+const RETRY_MS = 50;
 
 type LibrarySocket = Router | Dealer | Push | Pull | Pair;
+
+/** What every library socket has, too; the package declares it protected. */
+interface OptionReader {
+  getInt32Option(option: number): number;
+}
 
 /** What a socket tells those that run it. */
 export interface SocketEvents {
@@ -23,10 +33,11 @@ export interface SocketEvents {
 
 /**
  * One library socket. Every call into the library may swallow the edge that its descriptor would have shown, therefore
- * after each one somebody looks at `readable` again: {@linkcode ZeroMqSocket.turn}, or the loop at our request.
+ * after each one somebody looks at both directions again: {@linkcode ZeroMqSocket.turn}, or the loop at our request.
  */
 export class ZeroMqSocket implements MessageSocket {
   readonly #library: LibrarySocket;
+  readonly #optionReader: OptionReader;
   readonly #reader: Router | Dealer | Pull | Pair | undefined;
   readonly #outbox: Outbox | undefined;
   readonly #log: Log;
@@ -40,6 +51,7 @@ export class ZeroMqSocket implements MessageSocket {
   /** `closing`: takes nothing more, in or out, and sends what waits. */
   #state: "open" | "closing" | "closed" = "open";
   #lingerTimer: ReturnType<typeof setTimeout> | undefined;
+  #retryTimer: ReturnType<typeof setTimeout> | undefined;
 
   constructor(type: SocketType, options: SocketOptions, deps: { readonly log: Log; readonly events: SocketEvents }) {
     this.#log = deps.log;
@@ -48,10 +60,10 @@ export class ZeroMqSocket implements MessageSocket {
     const library = openLibrarySocket(type, options);
     this.#library = library;
     this.#reader = library instanceof Push ? undefined : library;
-    if (library instanceof Router) this.#outbox = new RouterOutbox(library, deps.log);
+    if (library instanceof Router) this.#outbox = new RouterOutbox(library, deps.log, () => this.#afterHandover());
     else if (!(library instanceof Pull)) this.#outbox = new SharedOutbox(library, deps.log);
-    // The package declares the method protected, but every socket has it
-    this.descriptor = (library as unknown as { getInt32Option(option: number): number }).getInt32Option(ZMQ_FD);
+    this.#optionReader = library as unknown as OptionReader; // see there
+    this.descriptor = this.#optionReader.getInt32Option(ZMQ_FD);
   }
 
   bind(endpoint: string): Promise<string> {
@@ -65,7 +77,7 @@ export class ZeroMqSocket implements MessageSocket {
 
   connect(endpoint: string): void {
     this.#prepare(endpoint);
-    this.#library.connect(endpoint);
+    uninterrupted(() => this.#library.connect(endpoint));
     this.#events.attention(this);
   }
 
@@ -89,6 +101,18 @@ export class ZeroMqSocket implements MessageSocket {
     return this.#outbox.waitingBytes;
   }
 
+  /** A router sends later than it is asked to: that may have swallowed an edge. */
+  #afterHandover(): void {
+    if (this.#state === "closing" && this.#sent()) return this.#finish();
+    if (!this.#inTurn && this.#wantsTurn()) this.#events.attention(this);
+    if (this.#state !== "closed" && !this.#sent()) this.#retryTimer ??= setTimeout(() => this.#retry(), RETRY_MS);
+  }
+
+  #retry(): void {
+    this.#retryTimer = undefined;
+    this.#events.attention(this);
+  }
+
   get waitingBytes(): number {
     return this.#outbox?.waitingBytes ?? 0;
   }
@@ -110,11 +134,15 @@ export class ZeroMqSocket implements MessageSocket {
     this.#lingerTimer = setTimeout(() => this.#finish(), this.#lingerMs);
   }
 
-  /** Whether a {@linkcode turn} would do something. Takes note of what the library wants to say. */
+  /**
+   * Whether a {@linkcode turn} would do something. One look for both directions, because a look swallows the edges of
+   * both; also made when nothing is wanted, because it is what makes the library go on.
+   */
   #wantsTurn(): boolean {
     if (this.#state === "closed") return false;
-    const readable = this.#library.readable; // always asked, because asking is what makes the library go on
-    return (readable && this.#receives()) || !this.#sent();
+    const ready = uninterrupted(() => this.#optionReader.getInt32Option(ZMQ_EVENTS));
+    return ((ready & POLLIN) !== 0 && this.#receives()) ||
+      ((ready & POLLOUT) !== 0 && (this.#outbox?.waitsForLibrary ?? false));
   }
 
   #receives(): boolean {
@@ -131,23 +159,21 @@ export class ZeroMqSocket implements MessageSocket {
     this.#inTurn = true;
     try {
       this.#outbox?.flush();
-      const more = await this.#deliver(until);
+      await this.#deliver(until);
       this.#outbox?.flush(); // what was read may have made room
       if (this.#state === "closing" && this.#sent()) this.#finish();
-      return more;
     } finally {
       this.#inTurn = false;
     }
+    return this.#wantsTurn();
   }
 
-  async #deliver(until: () => boolean): Promise<boolean> {
-    while (this.#state !== "closed" && this.#library.readable && this.#receives() && this.#reader !== undefined) {
-      if (until()) return true;
+  async #deliver(until: () => boolean): Promise<void> {
+    while (this.#reader !== undefined && this.#receives() && this.#library.readable && !until()) {
       // Readable, so the promise is settled already and only costs a microtask
       const frames: Frames = await this.#reader.receive();
       this.#handle(frames);
     }
-    return false;
   }
 
   #handle(frames: Frames): void {
@@ -162,10 +188,22 @@ export class ZeroMqSocket implements MessageSocket {
     if (this.#state === "closed") return;
     this.#state = "closed";
     clearTimeout(this.#lingerTimer);
+    clearTimeout(this.#retryTimer);
     if (!this.#sent()) this.#log.warn("socket closed, messages dropped", { bytes: this.waitingBytes });
     this.#outbox?.clear();
     this.#events.closed(this);
     this.#library.close();
+  }
+}
+
+/** A signal to the process can interrupt a call; the addon repeats only sending and receiving by itself. */
+function uninterrupted<T>(call: () => T): T {
+  for (;;) {
+    try {
+      return call();
+    } catch (err) {
+      if (!(err instanceof Error && "code" in err && err.code === "EINTR")) throw err;
+    }
   }
 }
 
