@@ -93,13 +93,19 @@ export interface ContainerRuntime {
    */
   create(spec: ContainerSpec, signal: AbortSignal): Promise<ContainerId>;
   /**
-   * Starts a created container. Starting a running one is not an error.
+   * Starts a created container, and makes its network again should that be missing. Starting a running one is not an error.
    * @throws {ContainerNotFound} if there is no such container.
    */
   start(id: ContainerId, signal: AbortSignal): Promise<void>;
-  /** SIGKILL. A container that is dead or absent is not an error. Returns before the death is announced. */
+  /**
+   * SIGKILL. A container that is dead, never started or absent is not an error. {@linkcode watch} announces the death, before
+   * or after this returns.
+   */
   kill(id: ContainerId, signal: AbortSignal): Promise<void>;
-  /** Removes a container in any state, with its anonymous volumes. An absent container is not an error. */
+  /**
+   * Removes a container in any state, with its anonymous volumes; it is gone when this returns. An absent container is not an
+   * error.
+   */
   remove(id: ContainerId, signal: AbortSignal): Promise<void>;
   /** @throws {ContainerNotFound} if there is no such container. */
   inspect(id: ContainerId, signal: AbortSignal): Promise<ContainerDetails>;

@@ -26,7 +26,8 @@ export interface ImageStore {
    */
   pull(reference: string, credentials: RegistryCredentials | undefined, signal: AbortSignal): Promise<void>;
   /**
-   * The text of one regular file in an image, at most 1 MiB, read without running anything; undefined if there is none.
+   * The text of one regular file in an image, its first 1 MiB at most, read without running anything; undefined if there is
+   * none. A symbolic link is followed.
    * @throws {ImageNotFound} if the image is not on this host.
    */
   readFile(image: ImageId, path: string, signal: AbortSignal): Promise<string | undefined>;

@@ -1,3 +1,4 @@
+import assert from "node:assert/strict";
 import { DockerRuntime } from "../../adapters/docker/container_runtime.ts";
 import { EngineClient } from "../../adapters/docker/engine_client.ts";
 import { DockerImages } from "../../adapters/docker/image_store.ts";
@@ -89,3 +90,17 @@ for (const transport of ["unix", "tcp"] as const) {
   containerRuntimeContract(`DockerRuntime over ${transport}`, () => runtimeHarness(transport), { ignore });
   imageStoreContract(`DockerImages over ${transport}`, () => imagesHarness(transport), { ignore });
 }
+
+Deno.test({
+  name: "EngineClient goes on after its connections were cut",
+  ignore,
+  async fn() {
+    await using proxy = await EngineProxy.listen("tcp");
+    using client = new EngineClient(proxy.endpoint);
+    const ping = { attempt: "ping", method: "GET", path: "/_ping" } as const;
+    for (let round = 0; round < 20; round++) {
+      assert.equal((await client.call(ping, new AbortController().signal)).status, 200);
+      proxy.cut();
+    }
+  },
+});

@@ -16,13 +16,14 @@ const signal = new AbortController().signal;
 /** One HTTP/1.1 connection, kept open, which sends bytes and waits for the end of the reply: as little as can be. */
 class BareConnection implements Disposable {
   readonly #buffer = new Uint8Array(1024 * 1024);
-  private constructor(private readonly connection: Deno.Conn) {}
+  private constructor(private readonly connection: Deno.Conn, private readonly version: string) {}
 
-  static async open(): Promise<BareConnection> {
+  static async open(version: string): Promise<BareConnection> {
     return new BareConnection(
       ENGINE.transport === "unix"
         ? await Deno.connect({ transport: "unix", path: ENGINE.path })
         : await Deno.connect({ hostname: ENGINE.hostname, port: ENGINE.port }),
+      version,
     );
   }
 
@@ -30,7 +31,8 @@ class BareConnection implements Disposable {
     const body = json === undefined ? "" : JSON.stringify(json);
     const type = json === undefined ? "" : "Content-Type: application/json\r\n";
     const length = new TextEncoder().encode(body).length;
-    const head = `${method} /v1.41${path} HTTP/1.1\r\nHost: engine\r\n${type}Content-Length: ${length}\r\n\r\n`;
+    const head =
+      `${method} /v${this.version}${path} HTTP/1.1\r\nHost: engine\r\n${type}Content-Length: ${length}\r\n\r\n`;
     const bytes = new TextEncoder().encode(head + body);
     for (let sent = 0; sent < bytes.length;) sent += await this.connection.write(bytes.subarray(sent));
     for (let at = 0;;) {
@@ -93,8 +95,8 @@ if (missing !== undefined) {
 }
 
 await using open = await openEngine(ENGINE.transport);
-using bare = await BareConnection.open();
 const { engine, client, agentId } = open;
+using bare = await BareConnection.open(await client.version(signal));
 const runtime = new DockerRuntime({ client, agentId, log: SILENT });
 const imageId = await engine.importBusybox();
 await runtime.ensureNetwork(signal);
