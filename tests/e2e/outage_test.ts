@@ -1,0 +1,75 @@
+/** The agent in a cluster whose etcd does not answer for a while. `OUTAGE_S` makes the outage longer than in the suite. */
+import assert from "node:assert/strict";
+import { Redis } from "ioredis";
+import { Etcd3 } from "etcd3";
+import { isInstalled, TestServer } from "../adapters/servers.ts";
+import { AgentProcess, until } from "./agent_process.ts";
+
+const NOTHING = Deno.env.get("TEST_EMPTY_IMAGE");
+const OUTAGE_S = Number(Deno.env.get("OUTAGE_S") ?? 10);
+const HEARTBEAT_MS = 3_000;
+const ready = NOTHING !== undefined && await isInstalled("etcd") && await isInstalled("redis-server");
+if (NOTHING === undefined) console.log("skipped: outage of etcd: TEST_EMPTY_IMAGE names no image");
+
+Deno.test({
+  name: "cluster: with etcd stopped heartbeats go on, and kernels are created and destroyed",
+  ignore: !ready,
+  fn: async () => {
+    await using etcd = await TestServer.etcd();
+    await using redis = await TestServer.redis();
+    await announceManager(etcd.port, redis.port);
+    await using agent = new AgentProcess({ toml: `[etcd]\nnamespace = "e2e"\naddr = "127.0.0.1:${etcd.port}"\n` });
+    await agent.start();
+    using heartbeats = new HeartbeatCounter(redis.port);
+    await heartbeats.subscribed;
+    await using client = agent.connect();
+
+    etcd.freeze();
+    const before = heartbeats.times.length;
+    const kernelId = await client.create(NOTHING ?? "");
+    assert.equal(await client.run(kernelId, "6 * 7"), "42");
+    await client.calls.destroy(kernelId, "user-requested");
+    const wanted = before + Math.floor(OUTAGE_S * 1_000 / HEARTBEAT_MS);
+    const limitMs = OUTAGE_S * 1_000 + HEARTBEAT_MS;
+    await until(() => heartbeats.times.length >= wanted, limitMs, () => `only ${heartbeats.times.length} heartbeats`);
+    etcd.resume();
+
+    assert.ok(heartbeats.longestGapMs() < 2 * HEARTBEAT_MS, `a gap of ${heartbeats.longestGapMs()} ms`);
+    assert.equal(await agent.stop("SIGTERM"), 0);
+    assert.deepEqual(await agent.leftovers(), []);
+  },
+});
+
+/** What the agent waits for at its start. */
+async function announceManager(etcdPort: number, redisPort: number): Promise<void> {
+  const etcd = new Etcd3({ hosts: `127.0.0.1:${etcdPort}` });
+  try {
+    await etcd.put("/sorna/e2e/config/redis/addr").value(`127.0.0.1:${redisPort}`);
+    await etcd.put("/sorna/e2e/nodes/manager").value("i-manager");
+  } finally {
+    etcd.close();
+  }
+}
+
+/** Listens as every manager process does. */
+class HeartbeatCounter implements Disposable {
+  readonly times: number[] = [];
+  readonly subscribed: Promise<unknown>;
+  readonly #redis: Redis;
+
+  constructor(port: number) {
+    this.#redis = new Redis({ port, db: 4, protocol: 2 });
+    this.#redis.on("messageBuffer", (_channel: Buffer, message: Buffer) => {
+      if (message.includes("instance_heartbeat")) this.times.push(performance.now());
+    });
+    this.subscribed = this.#redis.subscribe("events.pubsub");
+  }
+
+  longestGapMs(): number {
+    return Math.max(0, ...this.times.slice(1).map((at, i) => at - (this.times[i] ?? at)));
+  }
+
+  [Symbol.dispose](): void {
+    this.#redis.disconnect();
+  }
+}
