@@ -25,6 +25,7 @@ export interface MessageSocket {
   onMessage(handler: (frames: Frames) => void): void;
   /**
    * Queues a message in our own memory, in order; it leaves as soon as the peer takes it. Never blocks.
+   * The frames are not copied: they must not be changed any more.
    * Returns the bytes that now wait in that queue: 0 means it has been handed to the library.
    */
   send(frames: Frames): number;
