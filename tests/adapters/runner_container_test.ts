@@ -126,7 +126,7 @@ Deno.test({
     const stubborn =
       "import signal, time\nfor s in (2, 15): signal.signal(s, signal.SIG_IGN)\nprint('go')\ntime.sleep(60)";
     kernel.peer.send({ kind: "code", text: stubborn });
-    await kernel.peer.untilOutput("stdout", "go");
+    await kernel.peer.untilOutput("stdout", "go\n");
     await docker("stop", "--time", "3", kernel.id); // SIGKILL would give 137
     assert.equal(await docker("inspect", "--format", "{{.State.ExitCode}}", kernel.id), "0");
   },

@@ -80,7 +80,7 @@ python("[06 D-R3] an interpreter that ends is noticed and replaced", async ({ pe
 
 python("[06 §9.6] an interrupt ends a query with KeyboardInterrupt and keeps its variables", async ({ peer }) => {
   peer.send({ kind: "code", text: "x = 1\nprint('go', flush=True)\nimport time\ntime.sleep(60)" });
-  await peer.untilOutput("stdout", "go");
+  await peer.untilOutput("stdout", "go\n");
   peer.send({ kind: "interrupt" });
   gives(await peer.end(), "", /KeyboardInterrupt\n$/);
   peer.send({ kind: "interrupt" }); // nothing runs: nothing happens
@@ -91,12 +91,12 @@ python(
   "[06 D-R5] an interrupt reaches what the query has started, and repeated ones end anything",
   async ({ peer }) => {
     peer.send({ kind: "code", text: "import subprocess\nsubprocess.run('echo go; sleep 60 | cat', shell=True)" });
-    await peer.untilOutput("stdout", "go");
+    await peer.untilOutput("stdout", "go\n");
     peer.send({ kind: "interrupt" });
     assert.match((await peer.end()).stderr, /KeyboardInterrupt/);
     const stubborn = "import signal\nfor s in (2, 15): signal.signal(s, signal.SIG_IGN)\nprint('go')\nwhile True: pass";
     peer.send({ kind: "code", text: stubborn });
-    await peer.untilOutput("stdout", "go");
+    await peer.untilOutput("stdout", "go\n");
     peer.send({ kind: "interrupt" }, { kind: "interrupt" }, { kind: "interrupt" }, { kind: "interrupt" });
     assert.equal((await peer.end()).exitCode, -9);
   },
@@ -120,7 +120,7 @@ python("[06 §9.3] input() and getpass() ask, after everything that was printed"
 
 python("[06 §10] status, complete and a repeated interrupt are not delayed by a running query", async ({ peer }) => {
   peer.send({ kind: "code", text: "print('go')\nwhile True: pass" });
-  await peer.untilOutput("stdout", "go");
+  await peer.untilOutput("stdout", "go\n");
   peer.send({ kind: "status" });
   const status = await peer.next();
   assert.equal(status.kind, "status");
@@ -210,7 +210,7 @@ for (const interpreter of await otherPythons()) {
     peer.send({ kind: "input", text: "four" });
     gives(await peer.end(), "4");
     peer.send({ kind: "code", text: "print('go')\nwhile True: pass" });
-    await peer.untilOutput("stdout", "go");
+    await peer.untilOutput("stdout", "go\n");
     peer.send({ kind: "interrupt" });
     gives(await peer.end(), "", /KeyboardInterrupt\n$/);
   });
@@ -305,12 +305,12 @@ script("an uncaught error is shown as Deno shows it, with exit code 0", async ({
 
 script("an interrupt ends a wait and keeps the state; a busy loop costs the state", async ({ peer }) => {
   peer.send({ kind: "code", text: "const kept = 1; console.log('go'); await new Promise(() => {})" });
-  await peer.untilOutput("stdout", "go");
+  await peer.untilOutput("stdout", "go\n");
   peer.send({ kind: "interrupt" });
   gives(await peer.end(), "", "Uncaught Interrupted\n");
   gives(await peer.query("kept"), "1");
   peer.send({ kind: "code", text: "console.log('go'); for (;;);" });
-  await peer.untilOutput("stdout", "go");
+  await peer.untilOutput("stdout", "go\n");
   peer.send({ kind: "interrupt" });
   gives(await peer.end(), "", /variables are lost/, -9);
   gives(await peer.query("typeof kept"), '"undefined"');
@@ -354,7 +354,7 @@ Deno.test("[06 §5.2] runner: batch gives one end a step; exec after a failed bu
 Deno.test("[06 D-R5] runner: an interrupt reaches a whole pipeline", async () => {
   await using runner = await HostRunner.start(folder, ["c"]);
   runner.peer.send({ kind: "exec", command: "echo go; sleep 60 | cat" });
-  await runner.peer.untilOutput("stdout", "go");
+  await runner.peer.untilOutput("stdout", "go\n");
   runner.peer.send({ kind: "interrupt" });
   const { exitCode } = await runner.peer.end();
   assert.ok(exitCode === 130 || exitCode === -2, `exit code ${exitCode}`); // 06 §4.1: depends on the shell
@@ -382,7 +382,7 @@ Deno.test({
   async fn() {
     await using runner = await HostRunner.start(folder, ["python"]);
     runner.peer.send({ kind: "code", text: "import time\nprint('go')\ntime.sleep(60)" });
-    await runner.peer.untilOutput("stdout", "go");
+    await runner.peer.untilOutput("stdout", "go\n");
     runner.process.kill("SIGTERM");
     const { exitCode } = await runner.peer.end();
     assert.equal(exitCode, -15);
