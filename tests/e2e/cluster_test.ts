@@ -1,7 +1,9 @@
-/** The agent in a cluster whose etcd does not answer for a while. `OUTAGE_S` makes the outage longer than in the suite. */
+/** The agent in a cluster: without etcd for a while (`OUTAGE_S` seconds, more than in the suite if set), and by ZeroMQ. */
 import assert from "node:assert/strict";
 import { Redis } from "ioredis";
 import { Etcd3 } from "etcd3";
+import { ZeroMqSockets } from "../../adapters/zeromq/sockets.ts";
+import { SILENT } from "../adapters/docker_engine.ts";
 import { isInstalled, TestServer } from "../adapters/servers.ts";
 import { AgentProcess, until } from "./agent_process.ts";
 
@@ -40,11 +42,38 @@ Deno.test({
   },
 });
 
+Deno.test({
+  name: '[02 §2] cluster: with transport "both" every event goes to Redis and to the manager\'s event port',
+  ignore: !ready,
+  fn: async () => {
+    await using etcd = await TestServer.etcd();
+    await using redis = await TestServer.redis();
+    await using sockets = new ZeroMqSockets({ log: SILENT });
+    const pushed: string[] = [];
+    const pull = sockets.open("pull", { lingerMs: 0 });
+    const address = (await pull.bind("tcp://127.0.0.1:0")).slice("tcp://".length);
+    pull.onMessage((frames) => pushed.push(frames.slice(0, 2).map((it) => new TextDecoder().decode(it)).join(" ")));
+    await announceManager(etcd.port, redis.port, address);
+    await using agent = new AgentProcess({
+      toml: `[etcd]\nnamespace = "e2e"\naddr = "127.0.0.1:${etcd.port}"\n[event]\ntransport = "both"\n`,
+    });
+    await agent.start();
+    assert.equal(await agent.stop("SIGTERM"), 0);
+
+    const ends = [`instance_started ${agent.id}`, `instance_terminated ${agent.id}`];
+    await until(() => ends.every((it) => pushed.includes(it)), 5_000, () => `pushed: ${pushed.join(", ")}`);
+    assert.ok(pushed.includes(`instance_heartbeat ${agent.id}`));
+    using client = new HeartbeatCounter(redis.port);
+    assert.ok(await client.queued() >= 3, "heartbeat, start and end are in the list");
+  },
+});
+
 /** What the agent waits for at its start. */
-async function announceManager(etcdPort: number, redisPort: number): Promise<void> {
+async function announceManager(etcdPort: number, redisPort: number, eventAddress?: string): Promise<void> {
   const etcd = new Etcd3({ hosts: `127.0.0.1:${etcdPort}` });
   try {
     await etcd.put("/sorna/e2e/config/redis/addr").value(`127.0.0.1:${redisPort}`);
+    if (eventAddress !== undefined) await etcd.put("/sorna/e2e/nodes/manager/event_addr").value(eventAddress);
     await etcd.put("/sorna/e2e/nodes/manager").value("i-manager");
   } finally {
     etcd.close();
@@ -63,6 +92,16 @@ class HeartbeatCounter implements Disposable {
       if (message.includes("instance_heartbeat")) this.times.push(performance.now());
     });
     this.subscribed = this.#redis.subscribe("events.pubsub");
+  }
+
+  /** Events that no manager has fetched. */
+  async queued(): Promise<number> {
+    const redis = this.#redis.duplicate();
+    try {
+      return await redis.llen("events.prodcons");
+    } finally {
+      redis.disconnect();
+    }
   }
 
   longestGapMs(): number {
