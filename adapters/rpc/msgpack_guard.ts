@@ -1,6 +1,9 @@
+import { isUtf8 } from "node:buffer";
+
 /**
  * A look at msgpack bytes before they are decoded. A decoder reserves what a header promises, so a few bytes could claim
- * gigabytes; here the promises of all open containers together must be covered by bytes that are really there.
+ * gigabytes; here the promises of all open containers together must be covered by bytes that are really there. And it
+ * makes something of text that is not UTF-8, which, echoed, the manager could not read (01 §3).
  */
 
 /** Deeper than any value of the protocol. */
@@ -40,12 +43,14 @@ function closeFinished(open: number[]): void {
 }
 
 class Skimmer {
+  readonly #data: Uint8Array;
   readonly #view: DataView;
   #at = 0;
   /** Elements that the item skipped last contains. */
   children = 0;
 
   constructor(data: Uint8Array) {
+    this.#data = data;
     this.#view = new DataView(data.buffer, data.byteOffset, data.byteLength);
   }
 
@@ -60,7 +65,7 @@ class Skimmer {
     if (tag <= 0x7f || tag >= 0xe0) return 0; // fixint
     if (tag <= 0x8f) return this.children = (tag & 0x0f) * 2; // fixmap
     if (tag <= 0x9f) return this.children = tag & 0x0f; // fixarray
-    if (tag <= 0xbf) return this.#skip(tag & 0x1f); // fixstr
+    if (tag <= 0xbf) return this.#skipText(tag & 0x1f); // fixstr
     switch (tag) {
       case 0xc0: // nil
       case 0xc2: // false
@@ -96,7 +101,7 @@ class Skimmer {
       case 0xd9: // str 8, 16, 32
       case 0xda:
       case 0xdb:
-        return this.#skip(this.#length(tag - 0xd9));
+        return this.#skipText(this.#length(tag - 0xd9));
       case 0xdc: // array 16, 32
       case 0xdd:
         return this.children = this.#length(tag - 0xdc + 1);
@@ -114,6 +119,13 @@ class Skimmer {
     this.#skip(1 << sizeLog2);
     if (sizeLog2 === 0) return this.#view.getUint8(at);
     return sizeLog2 === 1 ? this.#view.getUint16(at) : this.#view.getUint32(at);
+  }
+
+  #skipText(bytes: number): 0 {
+    const at = this.#at;
+    this.#skip(bytes);
+    if (!isUtf8(this.#data.subarray(at, this.#at))) throw new MalformedMsgpack("the text is not UTF-8");
+    return 0;
   }
 
   #skip(bytes: number): 0 {
