@@ -72,7 +72,7 @@ export class RestoreKernels {
   }
 
   #adopt(record: KernelRecord) {
-    const { table, ledger, ports, ender, clock, log } = this.#deps;
+    const { table, ledger, ports, ender, log } = this.#deps;
     const { kernelId } = record;
     const session = new RunSession(kernelId, runnerEndpoint(record), this.#deps); // first: only this can fail
     const kernel = table.add(kernelId);
@@ -81,7 +81,6 @@ export class RestoreKernels {
     }
     ports.restore(kernelId, record.hostPorts);
     kernel.record = record;
-    kernel.lastUsedMs = clock.monotonic();
     kernel.session = session;
     ender.containerStarted(kernel, record.containerId);
     return kernel;

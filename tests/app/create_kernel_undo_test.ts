@@ -88,7 +88,11 @@ for (const { step, index } of MOMENTS) {
       const test = make();
       let destroyed: Promise<unknown> | undefined;
       test.steps[side] = (_, current) => {
-        if (current === index) destroyed = test.agent.destroyKernel(KERNEL, "user-requested", never);
+        if (current !== index) return;
+        destroyed = test.agent.destroyKernel(KERNEL, "user-requested", never).then((metrics) => {
+          assertNothingHeld(test);
+          return metrics;
+        });
       };
       await assert.rejects(test.agent.createKernel(kernelRequest(), never), CreationCancelled);
       assert.equal(await now(destroyed ?? Promise.reject(boom)), null);

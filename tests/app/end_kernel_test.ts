@@ -174,7 +174,7 @@ Deno.test("EndKernel.destroy() of a kernel that is ending by itself waits for it
   await using _loop = await following(test);
   test.fakes.runtime.die(created.containerId, 3);
   await settle();
-  const destroyed = destroy(test);
+  const destroyed = destroy(test).then(() => assertNothingHeld(test));
   await test.clock.advance(500);
   await now(destroyed);
   assert.deepEqual(test.told, [...CREATED, "kernel_terminated self-terminated 3"]);

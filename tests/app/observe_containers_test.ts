@@ -60,6 +60,21 @@ Deno.test("[04-D23] ObserveContainers survives an engine that is out for long", 
   assertNothingHeld(test);
 });
 
+Deno.test("ObserveContainers connects again soon after a loss, however long the one before lasted", async () => {
+  const { test, containerId } = await makeRunning();
+  await using _loop = await following(test);
+  test.world.engine.reachable = false;
+  test.fakes.runtime.endWatches();
+  await test.clock.advance(120_000);
+  test.world.engine.reachable = true;
+  await test.clock.advance(10_000);
+  test.fakes.runtime.endWatches();
+  await test.clock.advance(200);
+  test.fakes.runtime.die(containerId, 3);
+  await settle();
+  assertNothingHeld(test);
+});
+
 Deno.test("[04-D23] ObserveContainers goes on when the comparison at its connection fails", async () => {
   const { test, containerId } = await makeRunning();
   test.fakes.runtime.faults.add("list", new RuntimeFailed("list", 500, "busy"));
@@ -155,6 +170,19 @@ Deno.test("reconcile() never touches a kernel in creation, at whatever step it i
     await settle();
     assert.ok(test.table.running(KERNEL), `step ${moment}`);
   }
+});
+
+Deno.test("reconcile() takes no kernel for dead that came to be while the engine was listing", async () => {
+  const test = makeAgent();
+  const listed = Promise.withResolvers<void>();
+  const list = test.fakes.runtime.list.bind(test.fakes.runtime);
+  test.fakes.runtime.list = (signal) => list(signal).then((containers) => listed.promise.then(() => containers));
+  const creation = test.agent.createKernel(kernelRequest(), never);
+  const reconciled = test.observer.reconcile(never);
+  await creation;
+  listed.resolve();
+  await now(reconciled);
+  assert.ok(test.table.running(KERNEL));
 });
 
 Deno.test("reconcile() never disturbs the end of a kernel, at whatever step it is", async () => {

@@ -96,10 +96,9 @@ Deno.test("TaskGroup.idle() waits for tasks that were started meanwhile too", as
     await clock.sleep(1, signal);
     void group.spawn("second", (inner) => clock.sleep(1, inner).then(() => void (later = true)));
   });
-  const idle = group.idle();
+  const idle = group.idle().then(() => assert.equal(later, true));
   await clock.advance(2);
   await now(idle);
-  assert.equal(later, true);
 });
 
 Deno.test("TaskGroup aborts at once what is started after its disposal", async () => {
