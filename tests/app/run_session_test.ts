@@ -264,7 +264,6 @@ Deno.test("[06-7.5.1] execute() gives output in the form of API version 1", asyn
 
 Deno.test("[06-D-A6] execute() for an unknown API version fails, and the run goes on", async () => {
   const { session, runner } = makeSession();
-  runner.emit();
   const running = session.execute(query(A, "1", { apiVersion: 0 }), never);
   runner.emit(out("1"), finished(0));
   await assert.rejects(now(running), InvalidField);
