@@ -131,7 +131,7 @@ export class RunAgent {
   }
 
   async #finish(endKernels: boolean, signal: AbortSignal): Promise<void> {
-    const { inbound, creator, agent, table, tasks, runtime } = this.#deps;
+    const { inbound, creator, agent, table, tasks, runtime, log } = this.#deps;
     await inbound.close();
     await creator.stop();
     if (endKernels) {
@@ -139,7 +139,8 @@ export class RunAgent {
       await Promise.all(table.all().map((kernel) => kernel.ended.promise));
     }
     await tasks.idle();
-    if (endKernels) await runtime.removeNetwork(signal);
+    await runtime.removeNetwork(signal) // kernels that live on keep it
+      .catch((error) => log.warn("private network not removed", { error }));
   }
 
   /** Ends everything that runs by itself. The kernels that are left are the next process's. */

@@ -237,6 +237,16 @@ Deno.test("[04-18] stop() on SIGTERM ends the kernels, then tells that the agent
   ]);
 });
 
+Deno.test("stop() removes the private network unless kernels live on in it; a failure is no more than a warning", async () => {
+  for (const [kernels, error, networks] of [[0, undefined, 0], [1, undefined, 1], [0, boom, 1]] as const) {
+    const test = await makeStarted({ faults: { runtime: { removeNetwork: [error] } } });
+    if (kernels > 0) await test.agent.createKernel(kernelRequest(), never);
+    await stop(test, false);
+    assert.equal(test.world.engine.networks.size, networks);
+    assert.deepEqual([test.log.messages("error"), test.told.at(-1)], [[], "instance_terminated"]);
+  }
+});
+
 Deno.test("stop() takes no calls any more before it does anything else", async () => {
   const test = await makeStarted();
   await test.agent.createKernel(kernelRequest(), never);
