@@ -6,7 +6,7 @@ set -euo pipefail
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd -P)
 CACHE=$ROOT/.cache # everything these scripts keep between runs; safe to delete while nothing runs
 DENO_VERSION=2.9.6
-export DEBIAN_FRONTEND=noninteractive NO_UPDATE_NOTIFIER=1 DENO_NO_UPDATE_CHECK=1 DENO_NO_PROMPT=1
+export DEBIAN_FRONTEND=noninteractive NO_UPDATE_NOTIFIER=1
 PATH=$PATH:/usr/sbin:/sbin # where dockerd and debootstrap are; not in everybody's PATH
 mkdir -p "$CACHE/logs"
 
