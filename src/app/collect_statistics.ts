@@ -44,8 +44,8 @@ export class CollectStatistics {
   }
 
   /** Samples and stores one kernel now, as when it has just begun. Never throws. */
-  async collectOne(kernel: Kernel): Promise<void> {
-    await this.sample(kernel, new AbortController().signal); // ended by the deadline alone
+  async collectOne(kernel: Kernel, signal: AbortSignal): Promise<void> {
+    await this.sample(kernel, signal);
     await this.keep(kernel);
   }
 

@@ -33,6 +33,7 @@ import {
 import type { KernelImages } from "./kernel_images.ts";
 import type { KernelTable } from "./kernel_table.ts";
 import { RunSession } from "./run_session.ts";
+import type { TaskGroup } from "./task_group.ts";
 
 const UNDO_LIMIT_MS = 30_000;
 
@@ -48,6 +49,7 @@ export interface CreateKernelDeps {
   readonly publisher: EventPublisher;
   readonly statistics: CollectStatistics;
   readonly ender: EndKernel;
+  readonly tasks: TaskGroup;
   readonly host: HostFacts;
   readonly clock: Clock;
   readonly log: Log;
@@ -94,7 +96,7 @@ export class CreateKernel {
   }
 
   async #create(kernel: Kernel, plan: KernelPlan, signal: AbortSignal): Promise<CreatedKernel> {
-    const { table, ledger, ports, runtime, scratch, publisher, settings, host } = this.#deps;
+    const { table, ledger, ports, runtime, scratch, publisher, statistics, tasks, settings, host } = this.#deps;
     const { request, services } = plan;
     const { kernelId } = request;
     await using undo = new AsyncDisposableStack();
@@ -137,7 +139,9 @@ export class CreateKernel {
     undo.move(); // committed: the kernel table owns it now
     kernel.lastUsedMs = this.#deps.clock.monotonic();
     this.#deps.ender.containerStarted(kernel, containerId);
-    if (table.find(kernelId) === kernel) void this.#deps.statistics.collectOne(kernel);
+    if (table.find(kernelId) === kernel) {
+      void tasks.spawn("first statistics", (running) => statistics.collectOne(kernel, running));
+    }
     this.#deps.log.info("kernel created", { kernelId, image: record.imageRef, containerId });
     return draft.created(record);
   }
