@@ -1,6 +1,6 @@
 import { InvalidField } from "../../domain/errors.ts";
 import type { KernelId } from "../../domain/ids.ts";
-import type { KernelRecord } from "../../domain/kernel/kernel_spec.ts";
+import type { KernelRecord } from "../../domain/kernel/kernel_request.ts";
 import type { Scratch, ScratchOptions, ScratchStore } from "../../src/ports/scratch_store.ts";
 import { FaultPlan } from "./fault_plan.ts";
 

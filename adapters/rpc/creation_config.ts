@@ -8,7 +8,7 @@ import type {
   KernelRequest,
   MountPermission,
   SessionType,
-} from "../../domain/kernel/kernel_spec.ts";
+} from "../../domain/kernel/kernel_request.ts";
 import { parseBinarySize } from "../../domain/resource/binary_size.ts";
 import { parseSlots, type Slots } from "../../domain/resource/slots.ts";
 import { checkText, isRecord, MapReader } from "./map_reader.ts";

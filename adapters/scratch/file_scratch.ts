@@ -1,6 +1,6 @@
 import { AgentError, InvalidField } from "../../domain/errors.ts";
 import { type AgentId, type KernelId, parseKernelId } from "../../domain/ids.ts";
-import type { KernelRecord } from "../../domain/kernel/kernel_spec.ts";
+import type { KernelRecord } from "../../domain/kernel/kernel_request.ts";
 import type { Log } from "../../src/ports/log.ts";
 import type { Scratch, ScratchOptions, ScratchStore } from "../../src/ports/scratch_store.ts";
 import { decodeRecord, encodeRecord } from "./record_file.ts";

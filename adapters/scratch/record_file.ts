@@ -1,7 +1,7 @@
 /** The record of a kernel as text, and back. Pure. */
 import { InvalidField } from "../../domain/errors.ts";
 import { parseContainerId, parseImageId, parseKernelId } from "../../domain/ids.ts";
-import type { KernelRecord, PublishedService } from "../../domain/kernel/kernel_spec.ts";
+import type { KernelRecord, PublishedService } from "../../domain/kernel/kernel_request.ts";
 import type { Allocation } from "../../domain/resource/ledger.ts";
 
 /** Raised when a file of this version can no longer be understood by the code that reads it. */

@@ -1,6 +1,6 @@
 /** Network services of an image. Source: 04 §10.2. */
 import { InvalidField } from "../errors.ts";
-import type { ServicePort, ServiceProtocol } from "../kernel/kernel_spec.ts";
+import type { ServicePort, ServiceProtocol } from "../kernel/kernel_request.ts";
 import { SERVICE_PORTS_LABEL } from "./labels.ts";
 
 /** Services that every kernel has, whatever its image; always before those of the label. */

@@ -1,6 +1,6 @@
 import { KernelNotFound } from "../../domain/errors.ts";
 import type { KernelId } from "../../domain/ids.ts";
-import type { KernelRequest } from "../../domain/kernel/kernel_spec.ts";
+import type { KernelRequest } from "../../domain/kernel/kernel_request.ts";
 import type { RunReport } from "../../domain/kernel/run_queue.ts";
 import type { KernelMetrics } from "../../domain/stats/metrics.ts";
 import type { Clock } from "../ports/clock.ts";

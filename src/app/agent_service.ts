@@ -1,5 +1,5 @@
 import type { ContainerId, KernelId, RunId } from "../../domain/ids.ts";
-import type { KernelRequest, PublishedService } from "../../domain/kernel/kernel_spec.ts";
+import type { KernelRequest, PublishedService } from "../../domain/kernel/kernel_request.ts";
 import type { RunReport } from "../../domain/kernel/run_queue.ts";
 import type { Allocation } from "../../domain/resource/ledger.ts";
 import type { Slots } from "../../domain/resource/slots.ts";

@@ -5,7 +5,7 @@ import { imageTraits, SERVICE_PORTS_LABEL } from "../../domain/image/labels.ts";
 import { INTRINSIC_SERVICES, parseServicePorts } from "../../domain/image/service_ports.ts";
 import { groupFile, passwdFile } from "../../domain/kernel/account_files.ts";
 import { environFile, kernelIdFile } from "../../domain/kernel/config_files.ts";
-import type { KernelRequest } from "../../domain/kernel/kernel_spec.ts";
+import type { KernelRequest } from "../../domain/kernel/kernel_request.ts";
 import type { PortPool } from "../../domain/net/port_pool.ts";
 import type { AllocationLedger } from "../../domain/resource/ledger.ts";
 import { COUNT } from "../../domain/resource/slots.ts";

@@ -1,4 +1,4 @@
-import type { KernelRequest } from "../../domain/kernel/kernel_spec.ts";
+import type { KernelRequest } from "../../domain/kernel/kernel_request.ts";
 import type { Mount } from "../ports/container_runtime.ts";
 
 /** The only folder that is mounted when the manager wants none (04 §2.1). */

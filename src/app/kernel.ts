@@ -1,5 +1,5 @@
 import type { ContainerId, KernelId } from "../../domain/ids.ts";
-import type { KernelRecord } from "../../domain/kernel/kernel_spec.ts";
+import type { KernelRecord } from "../../domain/kernel/kernel_request.ts";
 import {
   INITIAL_STATE,
   type KernelAction,

@@ -3,7 +3,7 @@ import { canonicalName, lastPathPart } from "../../domain/image/image_ref.ts";
 import type { ImageTraits } from "../../domain/image/labels.ts";
 import type { KernelUser } from "../../domain/kernel/account_files.ts";
 import { resourceFile } from "../../domain/kernel/config_files.ts";
-import type { KernelRecord, KernelRequest, PublishedService, ServicePort } from "../../domain/kernel/kernel_spec.ts";
+import type { KernelRecord, KernelRequest, PublishedService, ServicePort } from "../../domain/kernel/kernel_request.ts";
 import type { Allocation } from "../../domain/resource/ledger.ts";
 import type { ContainerSpec, Mount } from "../ports/container_runtime.ts";
 import type { RunnerEndpoint } from "../ports/runner_channels.ts";

@@ -2,7 +2,7 @@ import { canonicalName } from "../../domain/image/image_ref.ts";
 import { ImageNotFound, ImagePullFailed } from "../../domain/errors.ts";
 import type { ImageId } from "../../domain/ids.ts";
 import type { LocalImage } from "../../domain/kernel/events.ts";
-import type { ImageRequest } from "../../domain/kernel/kernel_spec.ts";
+import type { ImageRequest } from "../../domain/kernel/kernel_request.ts";
 import type { ImageStore } from "../ports/image_store.ts";
 import type { Log } from "../ports/log.ts";
 

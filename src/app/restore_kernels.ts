@@ -1,5 +1,5 @@
 import type { KernelId } from "../../domain/ids.ts";
-import type { KernelRecord } from "../../domain/kernel/kernel_spec.ts";
+import type { KernelRecord } from "../../domain/kernel/kernel_request.ts";
 import type { PortPool } from "../../domain/net/port_pool.ts";
 import type { AllocationLedger } from "../../domain/resource/ledger.ts";
 import type { Clock } from "../ports/clock.ts";

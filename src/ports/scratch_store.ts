@@ -1,5 +1,5 @@
 import type { KernelId } from "../../domain/ids.ts";
-import type { KernelRecord } from "../../domain/kernel/kernel_spec.ts";
+import type { KernelRecord } from "../../domain/kernel/kernel_request.ts";
 
 /** Host paths of one kernel's private directory. All absolute. */
 export interface Scratch {

@@ -1,6 +1,6 @@
 import type { FakeImage } from "../../adapters/fake/image_store.ts";
 import { type KernelId, parseImageId, parseKernelId } from "../../domain/ids.ts";
-import type { KernelRequest } from "../../domain/kernel/kernel_spec.ts";
+import type { KernelRequest } from "../../domain/kernel/kernel_request.ts";
 import { COUNT } from "../../domain/resource/slots.ts";
 
 export const GIB = 1024n ** 3n;

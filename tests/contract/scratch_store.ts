@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { InvalidField } from "../../domain/errors.ts";
 import { type KernelId, parseContainerId, parseImageId, parseKernelId } from "../../domain/ids.ts";
-import type { KernelRecord } from "../../domain/kernel/kernel_spec.ts";
+import type { KernelRecord } from "../../domain/kernel/kernel_request.ts";
 import type { ScratchStore } from "../../src/ports/scratch_store.ts";
 import { type ContractCase, registerContract } from "./contract_case.ts";
 

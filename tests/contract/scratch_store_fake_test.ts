@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { FaultPlan } from "../../adapters/fake/fault_plan.ts";
 import { FakeScratchStore } from "../../adapters/fake/scratch_store.ts";
 import type { KernelId } from "../../domain/ids.ts";
-import type { KernelRecord } from "../../domain/kernel/kernel_spec.ts";
+import type { KernelRecord } from "../../domain/kernel/kernel_request.ts";
 import { failingCases } from "./contract_case.ts";
 import { SCRATCH_STORE_CASES, type ScratchHarness, scratchStoreContract } from "./scratch_store.ts";
 
