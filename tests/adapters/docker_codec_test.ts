@@ -46,7 +46,7 @@ Deno.test("engineEndpoint() reads DOCKER_HOST", () => {
     ["tcp://[::1]:2375", true, "tcp://[::1]:2375"],
   ];
   for (const [dockerHost, exists, expected] of rows) {
-    assert.equal(endpointText(engineEndpoint(dockerHost, () => exists)), expected, dockerHost);
+    assert.equal(endpointText(engineEndpoint(dockerHost, () => exists)), expected, dockerHost ?? "unset");
   }
   for (const wrong of ["ssh://me@engine.test", "unix://relative", "tcp://", "127.0.0.1:2375", "npipe:////./pipe/x"]) {
     assert.throws(() => engineEndpoint(wrong, () => true), StartFailed, wrong);

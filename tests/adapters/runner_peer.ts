@@ -7,6 +7,7 @@ import type { Log } from "../../src/ports/log.ts";
 import type { MessageSocket } from "../../src/ports/message_sockets.ts";
 
 export const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const PATH = Deno.env.get("PATH") ?? "";
 const LIMIT_MS = 20_000;
 
 /** What one run gave. */
@@ -178,7 +179,8 @@ export class HostRunner implements AsyncDisposable {
     const places = ["--config", config, "--work", workFolder, "--runner", folder];
     const process = new Deno.Command(Deno.execPath(), {
       args: ["run", ...flags, ...sockets, ...places, ...runtime],
-      env: { DENO_NO_UPDATE_CHECK: "1", DENO_DISABLE_NODE_SHIM: "1", ...options.environment },
+      clearEnv: true, // as in a container: nothing of whoever runs the tests
+      env: { PATH, DENO_NO_UPDATE_CHECK: "1", DENO_DISABLE_NODE_SHIM: "1", ...options.environment },
       stdin: "null",
       stdout: "null",
       stderr: "null",

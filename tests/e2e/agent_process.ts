@@ -182,9 +182,13 @@ export class AgentClient implements AsyncDisposable {
 }
 
 /** Looks every 50 ms. @throws {Error} with `message` when `limitMs` is over. */
-export async function until(condition: () => boolean, limitMs: number, message: () => string): Promise<void> {
+export async function until(
+  condition: () => boolean | Promise<boolean>,
+  limitMs: number,
+  message: () => string,
+): Promise<void> {
   const deadline = Date.now() + limitMs;
-  while (!condition()) {
+  while (!await condition()) {
     if (Date.now() > deadline) throw new Error(message());
     await new Promise((resolve) => setTimeout(resolve, 50));
   }

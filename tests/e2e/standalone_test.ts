@@ -1,6 +1,6 @@
 /** The agent without etcd, Redis and manager, through its own client, in real containers. */
 import assert from "node:assert/strict";
-import { AgentProcess } from "./agent_process.ts";
+import { AgentProcess, until } from "./agent_process.ts";
 
 /** Images made by `deploy/test.sh`. */
 const PYTHON = Deno.env.get("TEST_PYTHON_IMAGE");
@@ -45,7 +45,7 @@ Deno.test({
     {
       await using client = agent.connect();
       assert.equal(await client.run(kernelId, "print(kept)"), "123\n");
-      assert.match(await client.calls.logs(kernelId), /123/);
+      await until(async () => (await client.calls.logs(kernelId)).includes("123"), 5_000, () => "no log of the output");
       await assert.rejects(client.calls.create(kernelId, {}), /config\./);
     }
     assert.equal(await agent.stop("SIGINT"), 0);
