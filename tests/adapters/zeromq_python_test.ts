@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { MemoryLog } from "../../adapters/fake/log.ts";
 import { ZeroMqSockets } from "../../adapters/zeromq/sockets.ts";
+import { ChildServer } from "./child_server.ts";
 import { eventually, Inbox } from "./message_inbox.ts";
 import { pythonWith } from "./python_peer.ts";
 
@@ -9,27 +10,8 @@ const python = await pythonWith("msgpack", ["msgpack==1.1.0", "python-snappy==0.
 const SCRIPT = new URL("../fixtures/peers/zeromq_peer.py", import.meta.url).pathname;
 const ignore = python === undefined;
 
-/** A Python process that says one line when it is ready. */
-class Peer implements AsyncDisposable {
-  private constructor(readonly firstLine: string, private readonly process: Deno.ChildProcess) {}
-
-  static async start(...args: string[]): Promise<Peer> {
-    const process = new Deno.Command(python ?? "", { args: [SCRIPT, ...args], stdout: "piped" }).spawn();
-    const reader = process.stdout.pipeThrough(new TextDecoderStream()).getReader();
-    let text = "";
-    while (!text.includes("\n")) {
-      const { value, done } = await reader.read();
-      if (done) break;
-      text += value;
-    }
-    await reader.cancel();
-    return new Peer(text.trim(), process);
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.process.kill("SIGKILL");
-    await this.process.status;
-  }
+function peer(...args: string[]): Promise<ChildServer> {
+  return ChildServer.start(python ?? "", [SCRIPT, ...args]);
 }
 
 function bytes(text: string): Uint8Array {
@@ -58,9 +40,9 @@ Deno.test({ name: "a client goes on after its peer was killed and has come back"
   const answers = new Inbox(client);
   let endpoint = "tcp://127.0.0.1:*";
   for (let life = 0; life < 3; life++) {
-    await using peer = await Peer.start("echo", endpoint);
-    if (life === 0) client.connect(peer.firstLine);
-    endpoint = peer.firstLine;
+    await using server = await peer("echo", endpoint);
+    if (life === 0) client.connect(server.endpoint);
+    endpoint = server.endpoint;
     // What was on its way when the peer died is lost, and the client cannot know
     const asking = setInterval(() => client.send([bytes(`life ${life}`)]), 20);
     let text = "";
@@ -71,10 +53,10 @@ Deno.test({ name: "a client goes on after its peer was killed and has come back"
 
 Deno.test({ name: "frames of several MiB go there and back unchanged", ignore }, async () => {
   await using sockets = new ZeroMqSockets({ log: new MemoryLog() });
-  await using peer = await Peer.start("echo", "tcp://127.0.0.1:*");
+  await using server = await peer("echo", "tcp://127.0.0.1:*");
   const client = sockets.open("dealer", { lingerMs: 0 });
   const answers = new Inbox(client);
-  client.connect(peer.firstLine);
+  client.connect(server.endpoint);
   for (const size of [1, 1024 ** 2 + 1, 9 * 1024 ** 2]) {
     const sent = Uint8Array.from({ length: size }, (_, i) => (i * 17 + (i >> 8)) & 0xff);
     client.send([sent, new Uint8Array(0)]);
@@ -91,12 +73,12 @@ Deno.test({ name: "a peer that floods one socket does not keep another waiting",
   let floods = 0;
   flooded.onMessage(() => floods++);
   const endpoint = await flooded.bind("tcp://127.0.0.1:0");
-  await using _flood = await Peer.start("flood", endpoint);
-  await using echo = await Peer.start("echo", "tcp://127.0.0.1:*");
+  await using _flood = await peer("flood", endpoint);
+  await using echo = await peer("echo", "tcp://127.0.0.1:*");
   await eventually(() => floods > 5_000, "the flood is there");
   const client = sockets.open("dealer", { lingerMs: 0 });
   const answers = new Inbox(client);
-  client.connect(echo.firstLine);
+  client.connect(echo.endpoint);
   for (let i = 0; i < 200; i++) {
     client.send([bytes(`${i}`)]);
     assert.deepEqual(await answers.texts(), [`${i}`]);
