@@ -1,5 +1,6 @@
 import type { ContainerId, KernelId } from "../../domain/ids.ts";
-import type { KernelUsage, NodeUsage, UsageMeter } from "../../src/ports/usage_meter.ts";
+import type { KernelUsage, NodeUsage } from "../../domain/stats/metrics.ts";
+import type { UsageMeter } from "../../src/ports/usage_meter.ts";
 import { FaultPlan } from "./fault_plan.ts";
 
 /** {@linkcode UsageMeter} that gives what the test has put in. Operations of the plan: `node`, `kernel`. */

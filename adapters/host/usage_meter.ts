@@ -1,6 +1,7 @@
 import { statfs } from "node:fs/promises";
 import type { ContainerId, KernelId } from "../../domain/ids.ts";
-import type { KernelUsage, NodeUsage, UsageMeter } from "../../src/ports/usage_meter.ts";
+import type { KernelUsage, NodeUsage } from "../../domain/stats/metrics.ts";
+import type { UsageMeter } from "../../src/ports/usage_meter.ts";
 import { Cgroups } from "./cgroup.ts";
 import { parseCpuTimes, parseMemory, parseNetwork, physicalMounts } from "./proc_files.ts";
 import { ScratchSizes } from "./scratch_size.ts";

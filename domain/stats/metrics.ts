@@ -18,22 +18,25 @@ export interface NodeMetrics {
 }
 
 /** Counters of one container since its start. */
-export interface KernelUsageSample {
+export interface KernelUsage {
+  /** CPU time, ns. */
   readonly cpuNs: bigint;
   readonly memoryBytes: bigint;
   readonly ioReadBytes: bigint;
   readonly ioWriteBytes: bigint;
+  /** Regular files and symlinks below the work directory. */
   readonly scratchBytes: bigint;
 }
 
-/** Counters of the host since boot. */
-export interface NodeUsageSample {
-  /** Per core. */
+/** Counters of the host. */
+export interface NodeUsage {
+  /** User and system time since boot, per core, ms; the index is the core. */
   readonly cpuMs: readonly number[];
   readonly memoryUsedBytes: bigint;
   readonly memoryTotalBytes: bigint;
-  /** By device, each once (03-D10). */
+  /** Mounted physical file systems, each device once (03-D10), by device path. */
   readonly disks: ReadonlyMap<string, { readonly usedBytes: bigint; readonly totalBytes: bigint }>;
+  /** Over all interfaces since boot. */
   readonly netReceivedBytes: bigint;
   readonly netSentBytes: bigint;
 }
@@ -86,7 +89,7 @@ function rateMetric(rate: Fraction): Metric {
  * everything that needs one is 0, and no field that a reader needs is missing.
  */
 export class KernelMeter {
-  #last: { readonly usage: KernelUsageSample; readonly at: Micros } | undefined;
+  #last: { readonly usage: KernelUsage; readonly at: Micros } | undefined;
   #cpu = cpuMetric(0n, 0n, "percent");
   /** Utilisations in 1/1000 percent. */
   #utilisation = { sum: 0n, count: 0n, max: 0n };
@@ -96,7 +99,7 @@ export class KernelMeter {
   #scratchPeak = 0n;
 
   /** @param atMs a clock that never goes back. A sample no later than the previous one changes no rates. */
-  add(usage: KernelUsageSample, atMs: number): KernelMetrics {
+  add(usage: KernelUsage, atMs: number): KernelMetrics {
     const at = micros(atMs);
     const last = this.#last;
     if (last === undefined) this.#last = { usage, at };
@@ -106,7 +109,7 @@ export class KernelMeter {
     return this.#metrics(usage);
   }
 
-  #advance(before: KernelUsageSample, now: KernelUsageSample, elapsed: Micros, at: Micros): void {
+  #advance(before: KernelUsage, now: KernelUsage, elapsed: Micros, at: Micros): void {
     const used = max(0n, now.cpuNs - before.cpuNs) / 1000n;
     const utilisation = used * 100_000n / elapsed;
     const { sum, count, max: highest } = this.#utilisation;
@@ -117,7 +120,7 @@ export class KernelMeter {
     this.#last = { usage: now, at };
   }
 
-  #metrics(usage: KernelUsageSample): KernelMetrics {
+  #metrics(usage: KernelUsage): KernelMetrics {
     const { sum, count, max: highest } = this.#utilisation;
     return {
       cpu_util: {
@@ -137,14 +140,14 @@ export class KernelMeter {
 
 /** Statistics of this host over the samples it is given. */
 export class NodeMeter {
-  #last: { readonly usage: NodeUsageSample; readonly at: Micros } | undefined;
+  #last: { readonly usage: NodeUsage; readonly at: Micros } | undefined;
   #memoryPeak = 0n;
 
   /**
    * Undefined for the first sample, which only begins the count (03-D8), and for one that is no later than the previous.
    * @param atMs a clock that never goes back.
    */
-  add(usage: NodeUsageSample, atMs: number): NodeMetrics | undefined {
+  add(usage: NodeUsage, atMs: number): NodeMetrics | undefined {
     const at = micros(atMs);
     const last = this.#last;
     if (last !== undefined && at <= last.at) return undefined;
@@ -153,7 +156,7 @@ export class NodeMeter {
     return last === undefined ? undefined : this.#metrics(last.usage, usage, at - last.at);
   }
 
-  #metrics(before: NodeUsageSample, now: NodeUsageSample, elapsed: Micros): NodeMetrics {
+  #metrics(before: NodeUsage, now: NodeUsage, elapsed: Micros): NodeMetrics {
     const cores = now.cpuMs.map((ms, core) => max(0n, micros(ms) - micros(before.cpuMs[core] ?? ms)));
     const busy = cores.reduce((sum, used) => sum + used, 0n);
     const memory = byteMetric(now.memoryUsedBytes, now.memoryTotalBytes);
@@ -180,7 +183,7 @@ export class NodeMeter {
   }
 }
 
-function allDisks(disks: NodeUsageSample["disks"]): Metric {
+function allDisks(disks: NodeUsage["disks"]): Metric {
   let [used, total] = [0n, 0n];
   for (const disk of disks.values()) {
     used += disk.usedBytes;

@@ -5,7 +5,7 @@ import { SystemHost } from "../../adapters/host/host_facts.ts";
 import { parseCpuTimes, parseMemory, parseNetwork, physicalMounts } from "../../adapters/host/proc_files.ts";
 import { ScratchSizes } from "../../adapters/host/scratch_size.ts";
 import { CgroupMeter } from "../../adapters/host/usage_meter.ts";
-import type { KernelUsage } from "../../src/ports/usage_meter.ts";
+import type { KernelUsage } from "../../domain/stats/metrics.ts";
 import { hostFactsContract } from "../contract/host_facts.ts";
 import { CONTAINER, usageMeterContract, type UsageMeterHarness } from "../contract/usage_meter.ts";
 

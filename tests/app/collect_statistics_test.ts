@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { EventSinkUnavailable } from "../../domain/errors.ts";
-import type { KernelUsage } from "../../src/ports/usage_meter.ts";
+import type { KernelUsage } from "../../domain/stats/metrics.ts";
 import { KERNEL, kernelId, kernelRequest, never } from "./kernel_request.ts";
 import { makeAgent, now, settle, type TestAgent } from "./make_agent.ts";
 

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { type ContainerId, type KernelId, parseContainerId, parseKernelId } from "../../domain/ids.ts";
-import type { KernelUsage, UsageMeter } from "../../src/ports/usage_meter.ts";
+import type { KernelUsage } from "../../domain/stats/metrics.ts";
+import type { UsageMeter } from "../../src/ports/usage_meter.ts";
 import { type ContractCase, registerContract } from "./contract_case.ts";
 
 export interface UsageMeterHarness extends AsyncDisposable {

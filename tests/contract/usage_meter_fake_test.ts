@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { FakeUsageMeter } from "../../adapters/fake/usage_meter.ts";
 import type { ContainerId, KernelId } from "../../domain/ids.ts";
-import type { KernelUsage, NodeUsage } from "../../src/ports/usage_meter.ts";
+import type { KernelUsage, NodeUsage } from "../../domain/stats/metrics.ts";
 import { failingCases } from "./contract_case.ts";
 import { CONTAINER, USAGE_METER_CASES, usageMeterContract, type UsageMeterHarness } from "./usage_meter.ts";
 

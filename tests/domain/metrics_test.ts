@@ -3,15 +3,15 @@ import fc from "fast-check";
 import {
   KernelMeter,
   type KernelMetrics,
-  type KernelUsageSample,
+  type KernelUsage,
   type Metric,
   NodeMeter,
-  type NodeUsageSample,
+  type NodeUsage,
 } from "../../domain/stats/metrics.ts";
 import { numberText, percentText } from "../../domain/stats/number_text.ts";
 
 const MS = 1_000_000n;
-const kernelUsage = (usage: Partial<KernelUsageSample> = {}): KernelUsageSample => ({
+const kernelUsage = (usage: Partial<KernelUsage> = {}): KernelUsage => ({
   cpuNs: 0n,
   memoryBytes: 0n,
   ioReadBytes: 0n,
@@ -19,7 +19,7 @@ const kernelUsage = (usage: Partial<KernelUsageSample> = {}): KernelUsageSample 
   scratchBytes: 0n,
   ...usage,
 });
-const nodeUsage = (usage: Partial<NodeUsageSample> = {}): NodeUsageSample => ({
+const nodeUsage = (usage: Partial<NodeUsage> = {}): NodeUsage => ({
   cpuMs: [0, 0],
   memoryUsedBytes: 0n,
   memoryTotalBytes: 16750592000n,
