@@ -24,12 +24,13 @@ has() { command -v "$1" >/dev/null 2>&1; }
 # --- what has to be undone at exit, last first -----------------------------------------------------------------------
 UNDO=()
 CHILD=
+GRACE_S=20 # for what runs under `guarded`, when it has to end early
 undo() { UNDO+=("$1"); } # a command line
 finish() {
   local rc=$? i
   trap '' INT TERM HUP # a second Ctrl-C must not cut the clean-up short; every step in it has its own deadline
   trap - EXIT
-  if [ -n "$CHILD" ]; then end_group "$CHILD" 20; fi
+  if [ -n "$CHILD" ]; then end_group "$CHILD" "$GRACE_S"; fi
   for ((i = ${#UNDO[@]} - 1; i >= 0; i--)); do eval "${UNDO[$i]}" || true; done
   exit "$rc"
 }

@@ -31,5 +31,23 @@ if [ -x "$PY36" ] && ! bash "$TESTBED" ready >/dev/null; then
   guarded env PY36="$PY36" bash "$TESTBED" install </dev/null || say "the testbed could not be installed: its tests will be skipped"
 fi
 
+# What interrupted tests leave behind goes too: their files are in one folder, their containers and networks carry a name.
+TMPDIR=$(mktemp -d "${TMPDIR:-/tmp}/backendai-test.XXXXXX")
+chmod 711 "$TMPDIR" # the testbed's PostgreSQL, a user of its own, must reach a folder in it
+TEST_RUN=r$$-
+export TMPDIR TEST_RUN
+remove_leftovers() {
+  local label=ai.backend.internal.agent-id
+  local format="{{.ID}} {{.Label \"$label\"}} {{.Label \"ai.backend.test\"}}"
+  # shellcheck disable=SC2016 # fields of awk
+  local mine='index($2, "i-test-" run) == 1 || index($2, run) == 1 || index($3, run) == 1 { print $1 }'
+  timeout 30 docker ps -a --format "$format" | awk -v run="$TEST_RUN" "$mine" | xargs -r timeout 60 docker rm -f >/dev/null
+  timeout 30 docker network ls --format "$format" | awk -v run="$TEST_RUN" "$mine" |
+    xargs -r timeout 60 docker network rm >/dev/null
+  rm -rf --one-file-system "$TMPDIR"
+}
+undo remove_leftovers
+GRACE_S=90 # the testbed takes its servers down one after the other
+
 say "running the tests"
 guarded env -C "$ROOT" timeout "${TEST_LIMIT_S:-1080}" deno task --quiet test "$@"

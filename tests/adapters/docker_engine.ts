@@ -31,7 +31,8 @@ export async function whyNoEngine({ registry = false } = {}): Promise<string | u
 
 /** Raw calls to the engine, without the adapter under test. Disposal removes everything that was made with {@linkcode label}. */
 export class TestEngine implements AsyncDisposable {
-  readonly run = crypto.randomUUID().slice(0, 8);
+  /** `TEST_RUN` is how a script that was interrupted finds what its tests could not remove any more. */
+  readonly run = `${Deno.env.get("TEST_RUN") ?? ""}${crypto.randomUUID().slice(0, 8)}`;
   readonly label = `${TEST_LABEL}=${this.run}`;
   readonly #http = Deno.createHttpClient({ proxy: ENGINE });
   readonly #agents: string[] = [];
