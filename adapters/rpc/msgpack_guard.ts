@@ -8,18 +8,22 @@ import { isUtf8 } from "node:buffer";
 
 /** Deeper than any value of the protocol. */
 const MAX_DEPTH = 32;
+/** More than any value of the protocol has; decoding a million holds up everybody else for tens of milliseconds. */
+const MAX_ITEMS = 100_000;
 
 export class MalformedMsgpack extends Error {
   override readonly name = "MalformedMsgpack";
 }
 
-/** @throws {MalformedMsgpack} unless `data` is exactly one well-formed value of bounded depth. */
+/** @throws {MalformedMsgpack} unless `data` is exactly one well-formed value of bounded depth and number of parts. */
 export function checkMsgpack(data: Uint8Array): void {
   const reader = new Skimmer(data);
   /** Elements still to come in each open container. */
   const open: number[] = [];
   let promised = 1;
+  let items = 0;
   while (promised > 0) {
+    if (items++ + promised > MAX_ITEMS) throw new MalformedMsgpack(`more than ${MAX_ITEMS} values in one`);
     if (promised > reader.remaining) throw new MalformedMsgpack("the data ends before the value does");
     promised += reader.skipItem() - 1;
     if (reader.children > 0) {

@@ -340,6 +340,9 @@ Deno.test("decodeValue() gives a value or MalformedMsgpack for any bytes, and ne
     }
   };
   fc.assert(fc.property(fc.uint8Array({ maxLength: 64 }), check), { numRuns: 5_000 });
+  assert.throws(() => decodeValue(bytes(`dd000186a0${"c0".repeat(100_000)}`)), MalformedMsgpack);
+  assert.throws(() => decodeValue(bytes(`dc0200${`dc00c8${"c0".repeat(200)}`.repeat(512)}`)), MalformedMsgpack);
+  assert.equal((decodeValue(bytes(`dd0001869f${"c0".repeat(99_999)}`)) as unknown[]).length, 99_999); // just an array
   const headers = ["dd", "df", "db", "c6", "c9", "dc", "de"].map((tag) => `${tag}ffffffff`);
   for (const claim of headers) {
     check(bytes(claim));
