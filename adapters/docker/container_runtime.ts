@@ -13,7 +13,7 @@ import { AgentNetwork, isNetworkMissing } from "./agent_network.ts";
 import { ByteTail, FrameDecoder } from "./console_log.ts";
 import { encodeCreate } from "./container_payload.ts";
 import { decodeCreated, decodeFacts, decodeInspection, decodeList, type Inspection } from "./container_reply.ts";
-import type { EngineClient, EngineReply, EngineRequest } from "./engine_client.ts";
+import { type EngineClient, type EngineReply, type EngineRequest, UNCANCELLED } from "./engine_client.ts";
 import { deathsQuery, decodeDeath, decodeEngineTime } from "./event_stream.ts";
 import { jsonLines } from "./json_lines.ts";
 import { AGENT_LABEL, filters } from "./labels.ts";
@@ -30,6 +30,8 @@ export class DockerRuntime implements ContainerRuntime {
   readonly #network: AgentNetwork;
   /** Warnings of the engine that are in the log already; it repeats them at every creation. */
   readonly #warned = new Set<string>();
+  /** Containers with our agent id but no kernel id, as of the last list. */
+  #strange: ReadonlySet<ContainerId> = new Set();
 
   constructor(options: { client: EngineClient; agentId: AgentId; log: Log }) {
     this.#client = options.client;
@@ -53,6 +55,8 @@ export class DockerRuntime implements ContainerRuntime {
   }
 
   async create(spec: ContainerSpec, signal: AbortSignal): Promise<ContainerId> {
+    signal.throwIfAborted();
+    // Not cut off: the engine would go on all the same, and the container appear after the caller looked for it.
     const reply = await this.#callOnNetwork({
       attempt: "create a container",
       method: "POST",
@@ -60,7 +64,8 @@ export class DockerRuntime implements ContainerRuntime {
       query: { name: spec.name },
       json: encodeCreate(spec, this.#agentId, this.#network.name),
       limitMs: SLOW_MS,
-    }, signal);
+    }, UNCANCELLED);
+    signal.throwIfAborted();
     if (reply.status === 404) throw new ImageNotFound(spec.imageId);
     if (reply.status !== 201) throw reply.refusal();
     const { id, warnings } = reply.decode(decodeCreated);
@@ -118,9 +123,7 @@ export class DockerRuntime implements ContainerRuntime {
     }, signal);
     if (reply.status !== 200) throw reply.refusal();
     const { kernels, strange } = reply.decode(decodeList);
-    for (const containerId of strange) {
-      this.#log.warn("container without a readable kernel id ignored", { containerId });
-    }
+    this.#warnOfStrange(strange);
     return kernels;
   }
 
@@ -209,6 +212,16 @@ export class DockerRuntime implements ContainerRuntime {
       limitMs: SLOW_MS,
     }, signal);
     if (reply.status !== 200 && !isContainerMissing(reply)) throw reply.refusal();
+  }
+
+  /** Once for each, and again when it was gone meanwhile. */
+  #warnOfStrange(containers: readonly ContainerId[]): void {
+    for (const containerId of containers) {
+      if (!this.#strange.has(containerId)) {
+        this.#log.warn("container without a readable kernel id ignored", { containerId });
+      }
+    }
+    this.#strange = new Set(containers);
   }
 
   #warn(warnings: readonly string[]): void {

@@ -88,7 +88,8 @@ export interface ContainerRuntime {
   removeNetwork(signal: AbortSignal): Promise<void>;
   /**
    * Creates a stopped container. Never pulls. If it rejects, no container is left, except after
-   * {@linkcode RuntimeUnavailable} or an abort: then {@linkcode list} finds what there is.
+   * {@linkcode RuntimeUnavailable} or an abort: then {@linkcode list} finds what there is. An abort therefore takes effect
+   * only once the engine has answered.
    * @throws {ImageNotFound} if the image is not on this host.
    */
   create(spec: ContainerSpec, signal: AbortSignal): Promise<ContainerId>;
