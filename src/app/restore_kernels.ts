@@ -1,4 +1,5 @@
-import type { KernelId } from "../../domain/ids.ts";
+import { ContainerNotFound } from "../../domain/errors.ts";
+import type { ContainerId, KernelId } from "../../domain/ids.ts";
 import type { KernelRecord } from "../../domain/kernel/kernel_request.ts";
 import type { PortPool } from "../../domain/net/port_pool.ts";
 import type { AllocationLedger } from "../../domain/resource/ledger.ts";
@@ -65,10 +66,20 @@ export class RestoreKernels {
     }
     const kernel = this.#adopt(record);
     if (status === "running") return true;
-    const { exitCode } = await runtime.inspect(id, signal);
+    const exitCode = await this.#exitCode(id, signal);
     log.info("kernel ended while the agent was down", { kernelId, exitCode });
     ender.containerGone(kernel, { id, exitCode });
     return false;
+  }
+
+  /** Null if the engine no longer knows: it may have been removing the container when it listed it. */
+  async #exitCode(id: ContainerId, signal: AbortSignal): Promise<number | null> {
+    try {
+      return (await this.#deps.runtime.inspect(id, signal)).exitCode;
+    } catch (error) {
+      if (error instanceof ContainerNotFound) return null;
+      throw error;
+    }
   }
 
   #adopt(record: KernelRecord) {

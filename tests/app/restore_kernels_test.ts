@@ -107,6 +107,18 @@ Deno.test("[04-D22] RestoreKernels ends a dead kernel that the engine tells noth
   assert.deepEqual(next.told, [`${ENDED} 3`]);
 });
 
+Deno.test("[04-D22] RestoreKernels ends a kernel whose container is removed while it looks, without a complaint", async () => {
+  const { before, next, containerId } = await makeRestarted();
+  before.fakes.runtime.die(containerId, 3);
+  next.steps.before = (step) => {
+    if (step === "runtime.inspect") next.world.engine.containers.delete(containerId);
+  };
+  assert.equal(await restore(next), 0);
+  assertNothingHeld(next);
+  assert.deepEqual(next.told, [`${ENDED} null`]);
+  assert.deepEqual(next.log.messages("error"), []);
+});
+
 Deno.test("RestoreKernels undoes a kernel that was half created", async () => {
   for (const stage of ["created", "without record"]) {
     const { next, containerId } = await makeRestarted();
