@@ -8,7 +8,7 @@ import { environFile, kernelIdFile } from "../../domain/kernel/config_files.ts";
 import type { KernelRequest } from "../../domain/kernel/kernel_request.ts";
 import type { PortPool } from "../../domain/net/port_pool.ts";
 import type { AllocationLedger } from "../../domain/resource/ledger.ts";
-import { COUNT } from "../../domain/resource/slots.ts";
+import { COUNT, formatAmount } from "../../domain/resource/slots.ts";
 import type { CreatedKernel } from "./agent_service.ts";
 import type { CollectStatistics } from "./collect_statistics.ts";
 import type { Clock } from "../ports/clock.ts";
@@ -204,7 +204,7 @@ export class CreateKernel {
 /** To an engine, no cores and no memory mean no limit (04-D44). @throws {InvalidField} */
 function checkLimits({ slots, shmemBytes }: KernelRequest): void {
   const cores = slots.get("cpu") ?? 0n;
-  if (cores < COUNT) throw new InvalidField("slots.cpu", "at least one core", cores);
+  if (cores < COUNT) throw new InvalidField("slots.cpu", "at least one core", formatAmount(cores, "count"));
   const memory = slots.get("mem") ?? 0n;
   if (memory <= shmemBytes) throw new InvalidField("slots.mem", "more memory than shared memory", memory);
 }

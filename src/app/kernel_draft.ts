@@ -82,7 +82,7 @@ export class KernelDraft {
     const cores = [...this.allocation.get("cpu")?.keys() ?? []].map(Number).sort((a, b) => a - b);
     return {
       kernelId: request.kernelId,
-      name: `kernel.${lastPathPart(request.image.ref)}.${request.kernelId}`,
+      name: containerName(request),
       imageId: request.image.digest,
       command: [
         ...this.settings.runner.command,
@@ -167,6 +167,11 @@ function kernelEnviron({ request, traits }: KernelPlan, allocation: Allocation, 
   const cores = String(allocation.get("cpu")?.size ?? 0);
   for (const name of traits.corecountVariables) environ.set(name, cores);
   return environ;
+}
+
+/** `kernel.{image}.{kernel id}` (04 §9); image names may hold characters that engines do not take. */
+function containerName({ image, kernelId }: KernelRequest): string {
+  return `kernel.${lastPathPart(image.ref).replaceAll(/[^A-Za-z0-9_.-]/g, "-")}.${kernelId}`;
 }
 
 /** The runner's two and every service's. */

@@ -42,8 +42,20 @@ Deno.test("[04-3] imageTraits() throws InvalidField for a kernel spec version th
   }
 });
 
+Deno.test("imageTraits() throws InvalidField naming a label that could not be used", () => {
+  for (
+    const [label, text] of [["runtime-type", "--rehearse"], ["envs.corecount", "A=B"], ["envs.corecount", "A,B\nC"]]
+  ) {
+    assert.throws(
+      () => imageTraits(new Map([[`ai.backend.${label}`, text ?? ""]])),
+      (error) => error instanceof InvalidField && error.field === `ai.backend.${label}`,
+    );
+  }
+});
+
 Deno.test("imageTraits() has no empty feature and no empty variable", () => {
-  fc.assert(fc.property(fc.string(), fc.string(), (features, variables) => {
+  const names = fc.string().filter((text) => !/[=\0\r\n]/.test(text));
+  fc.assert(fc.property(fc.string(), names, (features, variables) => {
     const labels = new Map([["ai.backend.features", features], ["ai.backend.envs.corecount", variables]]);
     const traits = imageTraits(labels);
     assert.ok([...traits.features].every((feature) => /^\S+$/.test(feature)));
