@@ -81,6 +81,7 @@ export async function composeAgent(request: ComposeRequest, signal: AbortSignal)
     wishes,
     signal,
   );
+  checkKernelHost(host, addresses.kernelHost);
   const presence = presenceOf(parts, configStore, addresses);
   await presence.starting(signal);
   const cluster = request.standalone ? STANDALONE_CLUSTER : await readCluster(configStore, signal);
@@ -93,6 +94,7 @@ export async function composeAgent(request: ComposeRequest, signal: AbortSignal)
   log.info("container engine", { version: facts.version, cores: facts.cores, memoryBytes: facts.memoryBytes });
   const capacity = capacityOf(config, facts);
   const scratch = new FileScratch({ root: config.container.scratchRoot, agentId, log });
+  await scratch.prepare();
   const meter = new CgroupMeter({ scratchWorkDir: (kernelId) => scratch.workDir(kernelId) });
 
   const table = new KernelTable(clock);
@@ -232,6 +234,12 @@ async function embeddedStore({ agent }: AgentConfig, resources: AsyncDisposableS
 
 function presenceOf({ config, agentId }: Parts, store: ConfigStore, addresses: NodeAddresses): NodePresence {
   return new NodePresence({ store, agentId, ip: addresses.rpcHost, watcherPort: config.watcher.serviceAddr?.port });
+}
+
+/** Service ports are published there; without this every port would only look as if it were taken. @throws {StartFailed} */
+function checkKernelHost(host: SystemHost, address: string): void {
+  if (host.canBind(address, 0)) return;
+  throw new StartFailed(`"container.kernel-host" is "${address}", at which this machine cannot listen`);
 }
 
 function capacityOf({ resource }: AgentConfig, facts: { cores: number; memoryBytes: bigint }): CapacityOptions {

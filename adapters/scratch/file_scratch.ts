@@ -1,4 +1,4 @@
-import { AgentError, InvalidField } from "../../domain/errors.ts";
+import { AgentError, InvalidField, StartFailed } from "../../domain/errors.ts";
 import { type AgentId, type KernelId, parseKernelId } from "../../domain/ids.ts";
 import type { KernelRecord } from "../../domain/kernel/kernel_request.ts";
 import type { Log } from "../../src/ports/log.ts";
@@ -12,7 +12,7 @@ const OWNER = "agent";
 const LARGEST_RECORD_BYTES = 1 << 20;
 
 export interface FileScratchOptions {
-  /** Absolute; made with its parents when the first kernel needs it. */
+  /** Absolute; made with its parents when it is needed. */
   readonly root: string;
   readonly agentId: AgentId;
   readonly log: Log;
@@ -34,6 +34,17 @@ export class FileScratch implements ScratchStore {
     this.#root = root;
     this.#agentId = agentId;
     this.#log = log;
+  }
+
+  /** Makes the root, and a file in it to see that kernels will have room. @throws {StartFailed} */
+  async prepare(): Promise<void> {
+    try {
+      await Deno.mkdir(this.#root, { recursive: true });
+      const probe = await Deno.makeTempFile({ dir: this.#root, prefix: ".probe-" });
+      await Deno.remove(probe);
+    } catch (cause) {
+      throw new StartFailed(`cannot create files in "${this.#root}", the scratch root`, { cause });
+    }
   }
 
   /** Where a kernel's own files are. */

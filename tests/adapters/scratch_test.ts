@@ -3,7 +3,7 @@ import fc from "fast-check";
 import { MemoryLog } from "../../adapters/fake/log.ts";
 import { FileScratch } from "../../adapters/scratch/file_scratch.ts";
 import { decodeRecord, encodeRecord } from "../../adapters/scratch/record_file.ts";
-import { AgentError } from "../../domain/errors.ts";
+import { AgentError, StartFailed } from "../../domain/errors.ts";
 import { parseAgentId } from "../../domain/ids.ts";
 import { KERNEL, OWNER, RECORD, type ScratchHarness, scratchStoreContract } from "../contract/scratch_store.ts";
 
@@ -176,4 +176,15 @@ Deno.test("list() leaves out kernels of another agent and of the original one, w
   await Deno.mkdir(`${place.root}/11111111-2222-4333-8444-555555555555/config`, { recursive: true });
   assert.deepEqual(await other.list(), []);
   assert.deepEqual(await place.store.list(), [KERNEL]);
+});
+
+Deno.test("FileScratch.prepare() makes the root, and refuses one in which nothing can be made", async () => {
+  await using opened = await open();
+  await opened.store.prepare();
+  assert.deepEqual(await Array.fromAsync(Deno.readDir(opened.root)), []);
+  await Deno.remove(opened.root);
+  await Deno.writeTextFile(opened.root, "a file where the folder should be");
+  await assert.rejects(opened.store.prepare(), (error) => {
+    return error instanceof StartFailed && error.message.includes(`"${opened.root}"`);
+  });
 });
