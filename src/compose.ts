@@ -84,6 +84,7 @@ export async function composeAgent(request: ComposeRequest, signal: AbortSignal)
   checkKernelHost(host, addresses.kernelHost);
   const presence = presenceOf(parts, configStore, addresses);
   await presence.starting(signal);
+  if (!request.standalone) log.info("waiting for the manager's key in etcd", { key: "nodes/manager" });
   const cluster = request.standalone ? STANDALONE_CLUSTER : await readCluster(configStore, signal);
   const { sink, store } = await openStores(parts, cluster);
 
