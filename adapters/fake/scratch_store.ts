@@ -8,6 +8,8 @@ import { FaultPlan } from "./fault_plan.ts";
 export interface FakeScratch {
   readonly owner: ScratchOptions;
   readonly config: Map<string, string>;
+  /** Nothing is left but its name. */
+  cleared?: boolean;
   record?: KernelRecord;
 }
 
@@ -47,6 +49,13 @@ export class FakeScratchStore implements ScratchStore {
   async readRecord(kernelId: KernelId): Promise<KernelRecord | undefined> {
     this.#faults.next("readRecord");
     return this.kernels.get(kernelId)?.record;
+  }
+
+  // deno-lint-ignore require-await
+  async clear(kernelId: KernelId): Promise<void> {
+    this.#faults.next("clear");
+    const kernel = this.kernels.get(kernelId);
+    if (kernel !== undefined) this.kernels.set(kernelId, { owner: kernel.owner, config: new Map(), cleared: true });
   }
 
   // deno-lint-ignore require-await

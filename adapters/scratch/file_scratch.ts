@@ -94,15 +94,16 @@ export class FileScratch implements ScratchStore {
     }
   }
 
+  async clear(kernelId: KernelId): Promise<void> {
+    const dir = this.#dir(kernelId);
+    await withOpenDirs(dir, async () => {
+      for (const name of await namesIn(dir)) if (name !== OWNER) await removeTree(`${dir}/${name}`);
+    });
+  }
+
   async remove(kernelId: KernelId): Promise<void> {
     const dir = this.#dir(kernelId);
-    try {
-      await removeTree(dir);
-    } catch (error) {
-      if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
-      await openDirs(dir); // an agent without root is kept out by a folder that the kernel has closed
-      await removeTree(dir);
-    }
+    await withOpenDirs(dir, () => removeTree(dir));
   }
 
   async list(): Promise<readonly KernelId[]> {
@@ -172,6 +173,27 @@ async function removeTree(dir: string): Promise<void> {
     await Deno.remove(dir, { recursive: true });
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}
+
+/** None if there is no such folder. */
+async function namesIn(dir: string): Promise<readonly string[]> {
+  try {
+    return (await Array.fromAsync(Deno.readDir(dir))).map(({ name }) => name);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return [];
+    throw error;
+  }
+}
+
+/** An agent without root is kept out by a folder that the kernel has closed. */
+async function withOpenDirs(dir: string, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!(error instanceof Deno.errors.PermissionDenied)) throw error;
+    await openDirs(dir);
+    await work();
   }
 }
 

@@ -68,6 +68,15 @@ export class EndKernel {
     this.#deps.publisher.announce({ kind: "kernel_terminated", kernelId: id, reason, exitCode: null });
   }
 
+  /** Only the directory of a kernel is left, of an earlier process: the end is told, and then the directory goes. */
+  async endLost(id: KernelId): Promise<void> {
+    const { scratch, table, publisher, log } = this.#deps;
+    await scratch.clear(id).catch((error) => log.error("cannot clear scratch", { kernelId: id, error }));
+    if (!table.noteEnd(id)) return await this.#removeScratch(id);
+    const event = { kind: "kernel_terminated", kernelId: id, reason: "self-terminated", exitCode: null } as const;
+    publisher.announce(event, () => this.#removeScratch(id));
+  }
+
   /** The container is known to be dead. Repeats and late news change nothing. */
   containerGone(kernel: Kernel, { id, exitCode }: Pick<ContainerDeath, "id" | "exitCode">): void {
     this.#perform(kernel, kernel.containerDied(id, exitCode));
@@ -105,7 +114,8 @@ export class EndKernel {
       case "announce-termination": {
         const { reason, exitCode } = action;
         table.noteEnd(kernel.id);
-        return publisher.announce({ kind: "kernel_terminated", kernelId: kernel.id, reason, exitCode });
+        const event = { kind: "kernel_terminated", kernelId: kernel.id, reason, exitCode } as const;
+        return publisher.announce(event, () => this.#forget(kernel));
       }
       default:
         return action satisfies never;
@@ -123,21 +133,36 @@ export class EndKernel {
     });
   }
 
-  /** In the order of 04 §13.3: container, ports, slots, scratch, table, event. */
+  /**
+   * In the order of 04 §13.3: container, ports, slots, scratch, event. A reminder of the kernel stays on the disk until the
+   * event has been told, so that the end of the agent cannot come between (02-D1).
+   */
   async #cleanUp(kernel: Kernel, containerId: ContainerId, signal: AbortSignal): Promise<void> {
-    const { runtime, ports, ledger, scratch, table, statistics } = this.#deps;
+    const { runtime, ports, ledger, scratch, statistics } = this.#deps;
     await this.#persist(
       { attempt: "remove container", kernel, signal },
       (limited) => runtime.remove(containerId, limited),
     );
     ports.release(kernel.id);
     ledger.release(kernel.id);
-    const removal = { attempt: "remove scratch", kernel, signal, times: SCRATCH_REMOVALS };
-    await this.#persist(removal, () => scratch.remove(kernel.id));
+    const removal = { attempt: "clear scratch", kernel, signal, times: SCRATCH_REMOVALS };
+    await this.#persist(removal, () => scratch.clear(kernel.id));
     await statistics.keep(kernel);
-    table.remove(kernel);
     this.#perform(kernel, kernel.apply({ kind: "cleaned" }));
     kernel.ended.resolve();
+  }
+
+  /** The manager knows of the end: nothing has to remind of this kernel any more. Never throws. */
+  async #forget(kernel: Kernel): Promise<void> {
+    const { table } = this.#deps;
+    if (table.find(kernel.id) !== kernel) return; // its creation was undone, and the directory with it
+    await this.#removeScratch(kernel.id);
+    table.remove(kernel);
+  }
+
+  async #removeScratch(kernelId: KernelId): Promise<void> {
+    const { scratch, log } = this.#deps;
+    await scratch.remove(kernelId).catch((error) => log.error("cannot remove scratch", { kernelId, error }));
   }
 
   /** Tries `times` times, else until it works or the agent ends: what stays behind would be lost resources. */

@@ -13,7 +13,7 @@ export class EventPublisher {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #stop = new AbortController();
-  readonly #untold: AgentEvent[] = [];
+  readonly #untold: { readonly event: AgentEvent; readonly onTold: () => Promise<void> }[] = [];
   #teller: Promise<void> | undefined;
 
   constructor(deps: { sink: EventSink; clock: Clock; log: Log }) {
@@ -28,19 +28,24 @@ export class EventPublisher {
     await withDeadline(this.#clock, options, (limited) => this.#sink.publish(event, limited));
   }
 
-  /** Keeps the event until it has been handed over, in the order of the calls. Never throws. */
-  announce(event: AgentEvent): void {
-    this.#untold.push(event);
+  /**
+   * Keeps the event until it has been handed over, in the order of the calls. Never throws.
+   * @param onTold called then, before the next event; must not reject
+   */
+  announce(event: AgentEvent, onTold: () => Promise<void> = async () => {}): void {
+    this.#untold.push({ event, onTold });
     this.#teller ??= this.#tell();
   }
 
   async #tell(): Promise<void> {
     const backoff = new Backoff(500, 5_000);
-    for (let event = this.#untold[0]; event !== undefined; event = this.#untold[0]) {
+    for (let next = this.#untold[0]; next !== undefined; next = this.#untold[0]) {
+      const { event, onTold } = next;
       try {
         await this.publish(event, this.#stop.signal);
-        this.#untold.shift();
         backoff.reset();
+        await onTold();
+        this.#untold.shift();
       } catch (error) {
         if (this.#stop.signal.aborted) return;
         this.#log.warn("event not delivered, trying again", { event: event.kind, waiting: this.#untold.length, error });
@@ -57,6 +62,8 @@ export class EventPublisher {
     signal.addEventListener("abort", giveUp, { once: true });
     await this.#teller;
     signal.removeEventListener("abort", giveUp);
-    for (const event of this.#untold) this.#log.error("event lost: the agent ends before the store took it", { event });
+    for (const { event } of this.#untold) {
+      this.#log.error("event not delivered: the agent ends before the store took it", { event });
+    }
   }
 }

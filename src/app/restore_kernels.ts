@@ -1,5 +1,5 @@
 import { ContainerNotFound } from "../../domain/errors.ts";
-import type { ContainerId, KernelId } from "../../domain/ids.ts";
+import type { ContainerId } from "../../domain/ids.ts";
 import type { KernelRecord } from "../../domain/kernel/kernel_request.ts";
 import type { PortPool } from "../../domain/net/port_pool.ts";
 import type { AllocationLedger } from "../../domain/resource/ledger.ts";
@@ -39,7 +39,7 @@ export class RestoreKernels {
 
   /** Returns how many kernels run. */
   async execute(signal: AbortSignal): Promise<number> {
-    const { runtime, scratch, table, log } = this.#deps;
+    const { runtime, scratch, table, ender, log } = this.#deps;
     const containers = await runtime.list(signal);
     let running = 0;
     for (const container of containers) {
@@ -51,7 +51,7 @@ export class RestoreKernels {
       }
     }
     const found = new Set([...containers.map(({ kernelId }) => kernelId), ...await scratch.list()]);
-    for (const kernelId of found) if (table.find(kernelId) === undefined) await this.#drop(kernelId);
+    for (const kernelId of found) if (table.find(kernelId) === undefined) await ender.endLost(kernelId);
     return running;
   }
 
@@ -95,16 +95,5 @@ export class RestoreKernels {
     kernel.session = session;
     ender.containerStarted(kernel, record.containerId);
     return kernel;
-  }
-
-  /** Nothing runs for this kernel. A container that could not be removed is left to the reconciliation. */
-  async #drop(kernelId: KernelId): Promise<void> {
-    const { scratch, ender, log } = this.#deps;
-    try {
-      await scratch.remove(kernelId);
-    } catch (error) {
-      log.error("scratch directory not removed", { kernelId, error });
-    }
-    ender.reportGone(kernelId, "self-terminated");
   }
 }

@@ -24,6 +24,11 @@ export interface ScratchStore {
   writeRecord(record: KernelRecord): Promise<void>;
   /** The record; undefined if there is none or it cannot be understood (which is logged). */
   readRecord(kernelId: KernelId): Promise<KernelRecord | undefined>;
+  /**
+   * Removes what a kernel has, but not its place in {@linkcode list}: a reminder until its end has been told. Absent is not
+   * an error. Never follows a link that the kernel made.
+   */
+  clear(kernelId: KernelId): Promise<void>;
   /** Removes everything of a kernel. Absent is not an error. Never follows a link that the kernel made. */
   remove(kernelId: KernelId): Promise<void>;
   /** Kernels of this agent that have a directory here, in no order; whatever else lies in the root is left alone. */

@@ -92,9 +92,12 @@ Deno.test("[04-D38] EndKernel releases container, ports, slots and scratch in th
     scratches: 1,
     containers: 1,
   });
-  assert.deepEqual(before["scratch.remove"], { ...free, kernels: 1, channels: 0, scratches: 1, containers: 0 });
-  assert.deepEqual(before["statistics.put"], { ...free, kernels: 1, channels: 0, scratches: 0, containers: 0 });
-  assert.deepEqual(before["sink.publish"], { ...free, kernels: 0, channels: 0, scratches: 0, containers: 0 });
+  for (const step of ["scratch.clear", "statistics.put", "sink.publish", "scratch.remove"]) {
+    assert.deepEqual(before[step], { ...free, kernels: 1, channels: 0, scratches: 1, containers: 0 }, step);
+  }
+  const order = test.steps.taken.filter((step) => /^(scratch|sink)\./.test(step));
+  assert.deepEqual(order.slice(-3), ["scratch.clear", "sink.publish", "scratch.remove"]);
+  assertNothingHeld(test);
 });
 
 Deno.test("[02-6] EndKernel writes the last statistics before it tells the end", async () => {
@@ -174,9 +177,10 @@ Deno.test("EndKernel.destroy() of a kernel that is ending by itself waits for it
   await using _loop = await following(test);
   test.fakes.runtime.die(created.containerId, 3);
   await settle();
-  const destroyed = destroy(test).then(() => assertNothingHeld(test));
+  const destroyed = destroy(test).then(() => assert.equal(test.world.engine.containers.size, 0));
   await test.clock.advance(500);
   await now(destroyed);
+  assertNothingHeld(test);
   assert.deepEqual(test.told, [...CREATED, "kernel_terminated self-terminated 3"]);
 });
 
@@ -220,18 +224,21 @@ Deno.test("[04-D38] EndKernel needs no event store to end a kernel; the store he
   test.fakes.sink.reachable = false;
   await now(destroy(test));
   await test.clock.advance(60_000);
-  assertNothingHeld(test);
+  const { freeCores, freePorts, containers } = holdings(test);
+  assert.deepEqual([freeCores, freePorts, containers], [4_000_000n, 100, 0]);
+  await assert.rejects(test.agent.createKernel(kernelRequest(), never), { code: "kernel_exists" });
   assert.deepEqual(test.told, CREATED);
   test.fakes.sink.reachable = true;
   await test.clock.advance(5_000);
+  assertNothingHeld(test);
   assert.deepEqual(test.told, [...CREATED, "kernel_terminated user-requested 137"]);
 });
 
-for (const step of ["remove container", "remove scratch"]) {
+for (const step of ["remove container", "clear scratch"]) {
   Deno.test(`EndKernel tries again when it cannot ${step}, and tells nothing before`, async () => {
     const error = new Error("busy");
-    const faults = step === "remove scratch"
-      ? { scratch: { remove: [error, error] } }
+    const faults = step === "clear scratch"
+      ? { scratch: { clear: [error, error] } }
       : { runtime: { remove: [error, error] } };
     const { test } = await makeRunning({ faults });
     await now(destroy(test));
@@ -245,12 +252,13 @@ for (const step of ["remove container", "remove scratch"]) {
 
 Deno.test("EndKernel tells the end even if the scratch directory can never be removed", async () => {
   const { test } = await makeRunning();
+  test.fakes.scratch.clear = () => Promise.reject(new Error("immutable"));
   test.fakes.scratch.remove = () => Promise.reject(new Error("immutable"));
   await now(destroy(test));
   await test.clock.advance(60_000);
   assert.deepEqual(test.told, [...CREATED, "kernel_terminated user-requested 137"]);
   assert.deepEqual([holdings(test).kernels, holdings(test).scratches], [0, 1]);
-  assert.equal(test.log.messages("error").length, 1);
+  assert.deepEqual(test.log.messages("error"), ["cannot clear scratch", "cannot remove scratch"]);
 });
 
 Deno.test("EndKernel does not end a kernel for the late death notice of an earlier one of the same id", async () => {

@@ -304,19 +304,34 @@ Deno.test("[04-D41] stop() ends within 30 s, and tells so, although the kernels 
   await stop(next, true);
 });
 
-Deno.test("[04-D41] stop() ends within 30 s although the store takes no event, and logs what is lost", async () => {
+Deno.test("[04-D41] stop() ends within 30 s although the store takes no event, and logs what was not told", async () => {
   const test = await makeStarted();
   await test.agent.createKernel(kernelRequest(), never);
   test.fakes.sink.reachable = false;
   const begin = test.clock.monotonic();
   await stop(test, true);
   assert.ok(test.clock.monotonic() - begin <= 30_000);
-  assertNothingHeld(test);
-  const lost = test.log.entries.filter(({ message }) => message.startsWith("event lost"));
+  const lost = test.log.entries.filter(({ message }) => message.startsWith("event not delivered:"));
   assert.deepEqual(lost.map(({ fields }) => (fields["event"] as { kind: string }).kind), [
     "kernel_terminated",
     "instance_terminated",
   ]);
+});
+
+Deno.test("[02-D1] the end of a kernel that could not be told before the agent ended is told by the next one, once", async () => {
+  const test = await makeStarted();
+  await test.agent.createKernel(kernelRequest(), never);
+  test.fakes.sink.reachable = false;
+  await stop(test, true);
+  assert.equal(test.world.engine.containers.size, 0);
+  assert.deepEqual([...test.world.scratches.values()].map(({ cleared }) => cleared), [true]);
+
+  const next = await makeStarted({ world: test.world });
+  assert.deepEqual(next.told.filter((it) => it.startsWith("kernel_terminated")), [
+    "kernel_terminated self-terminated null",
+  ]);
+  assertNothingHeld(next);
+  await stop(next, true);
 });
 
 Deno.test("stop() does not depend on the configuration store", async () => {

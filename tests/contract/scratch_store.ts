@@ -192,6 +192,32 @@ export const SCRATCH_STORE_CASES: readonly ContractCase<ScratchHarness>[] = [
     },
   },
   {
+    name: "clear() removes what a kernel has, but not its place in the list",
+    async run(make) {
+      await using harness = await make();
+      await harness.store.create(KERNEL, OWNER);
+      await harness.store.create(OTHER, OWNER);
+      await harness.store.writeConfig(KERNEL, "environ.txt", "A=1\n");
+      await harness.store.writeConfig(OTHER, "environ.txt", "A=1\n");
+      await harness.store.writeRecord(RECORD);
+      await harness.store.clear(KERNEL);
+      assert.equal(await harness.config(KERNEL, "environ.txt"), undefined);
+      assert.equal(await harness.reopen().readRecord(KERNEL), undefined);
+      assert.deepEqual([...await harness.reopen().list()].sort(), [OTHER, KERNEL]);
+      assert.equal(await harness.config(OTHER, "environ.txt"), "A=1\n");
+      await harness.store.remove(KERNEL);
+      assert.deepEqual(await harness.store.list(), [OTHER]);
+    },
+  },
+  {
+    name: "clear() of an absent kernel is not an error",
+    async run(make) {
+      await using harness = await make();
+      await harness.store.clear(KERNEL);
+      assert.deepEqual(await harness.store.list(), []);
+    },
+  },
+  {
     name: "list() gives the kernels that have a directory",
     async run(make) {
       await using harness = await make();
