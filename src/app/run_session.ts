@@ -8,8 +8,8 @@ import type { RunnerChannel, RunnerChannels, RunnerEndpoint } from "../ports/run
 import type { ExecuteRequest } from "./agent_service.ts";
 
 /** Output of the active run above which its runner has to wait, and below which it goes on. */
-const PAUSE_BYTES = 16 * 1024 * 1024;
-const RESUME_BYTES = 4 * 1024 * 1024;
+const PAUSE_BYTES = 4 * 1024 * 1024;
+const RESUME_BYTES = 1024 * 1024;
 /** How long a paused run may go unread before its output is dropped, so that runs behind it get their turn (06 D-A2). */
 const ABANDONED_MS = 60_000;
 const KEEP_FINISHED_MS = 600_000;

@@ -16,7 +16,7 @@ const ENDPOINT = { host: "127.0.0.1", commandPort: 30_000, messagePort: 30_001 }
 const A = parseRunId("run-a");
 const B = parseRunId("run-b");
 const FLUSH_MS = 2_000;
-const PAUSE_BYTES = 16 * 2 ** 20;
+const PAUSE_BYTES = 4 * 2 ** 20;
 
 function makeSession({ faults = {}, listening = true } = {}) {
   const clock = new FakeClock();
