@@ -16,6 +16,8 @@ export interface AgentOptions {
   readonly args?: readonly string[];
   /** More of the configuration file. */
   readonly toml?: string;
+  /** Keys of its section `container`, as TOML has them. */
+  readonly container?: Readonly<Record<string, string>>;
   /** RPC port; a free one by default. */
   readonly port?: number;
 }
@@ -69,6 +71,11 @@ export class AgentProcess implements AsyncDisposable {
     return await this.exit();
   }
 
+  /** Sends a signal without waiting for anything. */
+  signal(signal: "SIGINT" | "SIGTERM"): void {
+    this.#child?.kill(signal);
+  }
+
   /** Waits for its end by itself. */
   async exit(): Promise<number> {
     const child = this.#child;
@@ -105,6 +112,13 @@ export class AgentProcess implements AsyncDisposable {
 
   #configuration(): string {
     const first = freePort(); // far from those that other tests take at the same moment
+    const container = {
+      "kernel-host": '"127.0.0.1"',
+      "port-range": `[${first}, ${first + 40}]`,
+      "scratch-type": '"hostdir"',
+      "scratch-root": `"${this.scratchRoot}"`,
+      ...this.#options.container,
+    };
     return `
 [agent]
 mode = "docker"
@@ -112,10 +126,7 @@ id = "${this.id}"
 rpc-listen-addr = { host = "127.0.0.1", port = ${this.port} }
 state-dir = "${this.#folder}/state"
 [container]
-kernel-host = "127.0.0.1"
-port-range = [${first}, ${first + 40}]
-scratch-type = "hostdir"
-scratch-root = "${this.scratchRoot}"
+${Object.entries(container).map(([key, value]) => `${key} = ${value}`).join("\n")}
 [resource]
 reserved-cpu = 0
 reserved-mem = "256M"
@@ -147,8 +158,7 @@ export class AgentClient implements AsyncDisposable {
   }
 
   /** Creates a kernel and returns its id. */
-  async create(image: string): Promise<string> {
-    const kernelId = crypto.randomUUID();
+  async create(image: string, kernelId: string = crypto.randomUUID()): Promise<string> {
     const engine = Deno.env.get("DOCKER_HOST") ?? "unix:///var/run/docker.sock";
     await this.calls.create(
       kernelId,
