@@ -14,7 +14,7 @@ import { CACHE_FOLDER, fillCodeCache } from "./code_cache.ts";
 import { architecture, neededLibraries, pointAtLibraries } from "./native.ts";
 
 /** Raise it when the form of the folder changes and no file in it does. */
-const LAYOUT = 1;
+const LAYOUT = 2;
 const OUTPUT = fileURLToPath(new URL("../../../build/runner/", import.meta.url));
 
 async function main(): Promise<void> {

@@ -2,7 +2,7 @@ import { DatabaseSync } from "node:sqlite";
 
 /** Name of the folder inside the runner's folder; the container's `DENO_DIR` points there. */
 export const CACHE_FOLDER = "cache";
-const DATABASE = "v8_code_cache_v2";
+const CODE_DATABASE = "v8_code_cache_v2";
 
 /**
  * Runs the runner once so that V8's compiled code lies in its folder, which saves every kernel's start that work.
@@ -25,20 +25,36 @@ export async function fillCodeCache(deno: string, built: string, mounted: string
       }).output();
       if (!success) throw new Error(`Cannot run the new runner: ${new TextDecoder().decode(stderr)}`);
     }
-    moveEntries(`${cache}/${DATABASE}`, `file://${built}/`, `file://${mounted}/`);
+    moveEntries(`${cache}/${CODE_DATABASE}`, `file://${built}/`, `file://${mounted}/`);
   } finally {
     await Deno.remove(work, { recursive: true });
   }
+  const names = await Array.fromAsync(Deno.readDir(cache), ({ name }) => name);
+  for (const name of names.filter(isDatabase)) makeReadable(`${cache}/${name}`);
   for await (const { name } of Deno.readDir(cache)) {
-    if (name !== DATABASE) await Deno.remove(`${cache}/${name}`, { recursive: true });
+    if (!isDatabase(name)) await Deno.remove(`${cache}/${name}`, { recursive: true });
   }
 }
 
-/** Entries are kept by the module's address, which will be another one. One plain file, as readers cannot write. */
-function moveEntries(database: string, from: string, to: string): void {
+/** Deno complains on the kernel's console about each of its databases that is not there and cannot be made. */
+function isDatabase(name: string): boolean {
+  return /^\w+_cache_v\d+$/.test(name);
+}
+
+/** One plain file, as readers cannot write. */
+function makeReadable(database: string): void {
   const db = new DatabaseSync(database);
   try {
     db.exec("PRAGMA journal_mode = DELETE");
+  } finally {
+    db.close();
+  }
+}
+
+/** Entries are kept by the module's address, which will be another one. */
+function moveEntries(database: string, from: string, to: string): void {
+  const db = new DatabaseSync(database);
+  try {
     db.prepare("UPDATE codecache SET specifier = replace(specifier, ?, ?)").run(from, to);
   } finally {
     db.close();
