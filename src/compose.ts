@@ -71,7 +71,8 @@ export async function composeAgent(request: ComposeRequest, signal: AbortSignal)
   const sockets = resources.use(new ZeroMqSockets({ log }));
   const identity = await host.identity(signal);
   const agentId = parseAgentId(config.agent.id || identity.instanceId);
-  log.info("agent starting", { agentId, instanceType: config.agent.instanceType || identity.instanceType });
+  const etcd = request.standalone ? undefined : `${config.etcd.addr.host}:${config.etcd.addr.port}`;
+  log.info("agent starting", { agentId, instanceType: config.agent.instanceType || identity.instanceType, etcd });
 
   const parts: Parts = { ...request, clock, host, sockets, agentId };
   const configStore = await openConfigStore(parts);

@@ -38,18 +38,23 @@ export class RpcServer {
     this.#options = options;
   }
 
-  /** Binds, and serves from then on. Returns the endpoint with the real port. @throws {StartFailed} */
-  async open(): Promise<string> {
-    const { sockets, endpoint, log } = this.#options;
+  /** Takes the endpoint; requests wait from then on. Returns it with the real port. @throws {StartFailed} */
+  async bind(): Promise<string> {
+    const { sockets, endpoint } = this.#options;
     const socket = sockets.open("router", { lingerMs: LINGER_MS, maxMessageBytes: MAX_FRAME_BYTES });
-    this.#socket = socket;
-    const bound = await socket.bind(endpoint).catch((error) => {
+    try {
+      const bound = await socket.bind(endpoint);
+      this.#socket = socket;
+      return bound;
+    } catch (error) {
       socket.close();
       throw new StartFailed(`cannot listen on "${endpoint}"; does another agent run there?`, { cause: error });
-    });
-    socket.onMessage((frames) => this.#receive(frames));
-    log.info("serving RPC", { endpoint: bound });
-    return bound;
+    }
+  }
+
+  /** Serves the requests that wait, and all that come. */
+  serve(): void {
+    this.#socket?.onMessage((frames) => this.#receive(frames));
   }
 
   /** Takes no further requests, cancels those under way, and closes when each has been answered. Idempotent. */

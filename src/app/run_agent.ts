@@ -26,10 +26,12 @@ const START_STEP_LIMIT_MS = 30_000;
 const FINISH_LIMIT_MS = 20_000;
 const FAREWELL_LIMIT_MS = 10_000;
 
-/** Where calls come in: opened once the agent can serve them, closed first of all. */
+/** Where calls come in. */
 export interface Inbound {
-  /** Resolves once calls are taken, with the address that is bound. */
-  open(): Promise<string>;
+  /** Takes the address, which also keeps a second agent away; calls wait from then on. Resolves with what is bound. */
+  bind(): Promise<string>;
+  /** Serves the calls that wait, and all that come. */
+  serve(): void;
   /** Ends the calls under way and answers each of them. */
   close(): Promise<void>;
 }
@@ -73,9 +75,10 @@ export class RunAgent {
   /** @throws {StartFailed} and what the ports throw; then nothing runs, and the kernels are left as they are. */
   async start(signal: AbortSignal): Promise<void> {
     const { inbound, heartbeat, publisher, presence, log } = this.#deps;
+    const endpoint = await inbound.bind(); // before anything is touched that another agent of this address may own
     try {
       await this.#step("read what the container engine has", signal, (limited) => this.#survey(limited));
-      await inbound.open();
+      inbound.serve();
       await this.#step("send the first heartbeat", signal, (limited) => heartbeat.send(limited));
       await this.#step("announce this node", signal, (limited) => presence.announce(limited));
       await publisher.publish({ kind: "instance_started", reason: "self-started" }, signal);
@@ -85,7 +88,7 @@ export class RunAgent {
       throw error;
     }
     this.#startLoops();
-    log.info("agent started");
+    log.info("agent started", { endpoint });
   }
 
   /** @param endKernels whether the kernels end as well, or live on for the next process */

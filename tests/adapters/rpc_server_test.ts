@@ -47,7 +47,8 @@ class Line implements AsyncDisposable {
 
   static async open(): Promise<Line> {
     const line = new Line();
-    line.endpoint = await line.server.open();
+    line.endpoint = await line.server.bind();
+    line.server.serve();
     return line;
   }
 
@@ -397,7 +398,7 @@ Deno.test("open() says plainly that the address is taken", async () => {
   const { sockets, endpoint, log } = line;
   const options = { sockets, endpoint, methods: new Map(), sender: ME, clock: new SystemClock(), log };
   const second = new RpcServer(options);
-  await assert.rejects(second.open(), { code: "start_failed" });
+  await assert.rejects(second.bind(), { code: "start_failed" });
   await second.close();
 });
 

@@ -204,11 +204,15 @@ export type TestAgent = ReturnType<typeof makeAgent>;
 
 /** Knows whether calls can come in. */
 export class FakeInbound {
-  state: "new" | "open" | "closed" = "new";
+  state: "new" | "bound" | "open" | "closed" = "new";
 
-  open(): Promise<string> {
-    this.state = "open";
+  bind(): Promise<string> {
+    this.state = "bound";
     return Promise.resolve("tcp://10.0.0.7:6001");
+  }
+
+  serve(): void {
+    this.state = "open";
   }
 
   close(): Promise<void> {

@@ -32,10 +32,10 @@ function nodeStatus({ fakes }: TestAgent): string | undefined {
   return fakes.config.values.global.get("nodes/agents/i-test/");
 }
 
-Deno.test("[02-D5] RunAgent looks around, takes calls, sends a heartbeat, then tells that it has started", async () => {
+Deno.test("[02-D5] RunAgent takes its address, looks around, serves calls, sends a heartbeat, then tells that it has started", async () => {
   const test = makeAgent();
   await test.runAgent.start(never);
-  const order = ["runtime.list", "inbound.open", "sink.heartbeat", "config.put", "sink.publish"];
+  const order = ["inbound.bind", "runtime.list", "inbound.serve", "sink.heartbeat", "config.put", "sink.publish"];
   const first = order.map((step) => test.steps.taken.indexOf(step));
   assert.ok(!first.includes(-1));
   assert.deepEqual(first, first.toSorted((a, b) => a - b));
@@ -61,7 +61,7 @@ Deno.test("RunAgent has the kernels, the images and the network when the first c
   let found: unknown;
   test.steps.before = (step) => {
     const { engine } = test.world;
-    if (step === "inbound.open") {
+    if (step === "inbound.serve") {
       found = [test.table.all().length, test.kernelImages.local.length, engine.networks.size];
     }
   };
@@ -71,10 +71,11 @@ Deno.test("RunAgent has the kernels, the images and the network when the first c
 });
 
 const START_STEPS = [
+  "inbound.bind",
   "runtime.list",
   "images.listKernelImages",
   "runtime.ensureNetwork",
-  "inbound.open",
+  "inbound.serve",
   "sink.heartbeat",
   "config.put",
   "sink.publish",

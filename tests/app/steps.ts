@@ -1,5 +1,5 @@
 /** Calls that return at once: a fault in them is thrown, not a rejection. */
-const IMMEDIATE = new Set(["host.canBind", "host.addresses", "channels.open"]);
+const IMMEDIATE = new Set(["host.canBind", "host.addresses", "channels.open", "inbound.serve"]);
 
 /** Every call that the use cases make on a port, in order, as `runtime.create`. A test may act at any of them. */
 export class Steps {
