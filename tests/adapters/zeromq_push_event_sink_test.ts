@@ -1,13 +1,15 @@
 import assert from "node:assert/strict";
 import { decode } from "@msgpack/msgpack";
 import { MemoryLog } from "../../adapters/fake/log.ts";
+import { FakeMessageSockets } from "../../adapters/fake/message_sockets.ts";
 import { encodeHeartbeat, encodeLegacyEvent } from "../../adapters/redis/event_codec.ts";
 import { PushEventSink } from "../../adapters/zeromq/push_event_sink.ts";
 import { ZeroMqSockets } from "../../adapters/zeromq/sockets.ts";
 import { parseAgentId, parseKernelId } from "../../domain/ids.ts";
 import type { AgentEvent } from "../../domain/kernel/events.ts";
-import type { Frames, MessageSocket, MessageSockets, SocketOptions } from "../../src/ports/message_sockets.ts";
+import type { MessageSockets } from "../../src/ports/message_sockets.ts";
 import { EVERY_EVENT, heartbeatOf } from "../contract/event_sink.ts";
+import { Inbox } from "./message_inbox.ts";
 import { pythonWith } from "./python_peer.ts";
 
 const python = await pythonWith("msgpack", ["msgpack==1.1.0", "python-snappy==0.7.3", "pyzmq==26.2.0"]);
@@ -16,31 +18,10 @@ const reason = new Error("the caller lost interest");
 const kernelId = parseKernelId("d5cf3a27-c8f4-4e2d-a2a4-41f0b6c1e2d3");
 const started: AgentEvent = { kind: "kernel_started", kernelId };
 
-/** Sockets that take `capacity` messages, then let the rest wait. */
-class StuckSockets implements MessageSockets {
-  readonly opened: { options: SocketOptions; sent: Frames[]; endpoint?: string }[] = [];
-  constructor(public capacity: number) {}
+const ADDRESS = "[fd00::1]:5002";
 
-  open(_type: "push", options: SocketOptions): MessageSocket {
-    const socket: (typeof this.opened)[number] = { options, sent: [] };
-    this.opened.push(socket);
-    const waitingBytes = () => socket.sent.slice(this.capacity).flat().reduce((sum, { length }) => sum + length, 0);
-    return {
-      bind: () => Promise.reject(new Error("a push sink does not bind")),
-      connect: (endpoint) => void (socket.endpoint = endpoint),
-      onMessage: () => {},
-      send(frames) {
-        socket.sent.push(frames);
-        return waitingBytes();
-      },
-      get waitingBytes() {
-        return waitingBytes();
-      },
-      pause: () => {},
-      resume: () => {},
-      close: () => {},
-    };
-  }
+function openSockets(): FakeMessageSockets {
+  return new FakeMessageSockets({ log: new MemoryLog() });
 }
 
 function openSink(sockets: MessageSockets, address: string): PushEventSink {
@@ -48,54 +29,80 @@ function openSink(sockets: MessageSockets, address: string): PushEventSink {
   return new PushEventSink({ sockets, address, agentId, encodeEvent: encodeLegacyEvent, encodeHeartbeat });
 }
 
-Deno.test("[02 §2] publish() sends name, agent id and arguments to the manager's address", async () => {
-  const sockets = new StuckSockets(10);
-  using sink = openSink(sockets, "[fd00::1]:5002");
+/** What comes at the manager's event port from now on, as [name, agent, arguments]. */
+async function openManager(sockets: MessageSockets): Promise<{ take(count: number): Promise<unknown[][]> }> {
+  const socket = sockets.open("pull", { lingerMs: 0 });
+  const inbox = new Inbox(socket);
+  await socket.bind(`tcp://${ADDRESS}`);
+  return {
+    async take(count) {
+      const messages = await inbox.take(count);
+      const text = new TextDecoder();
+      return messages.map(([name, agent, args]) => [text.decode(name), text.decode(agent), args && decode(args)]);
+    },
+  };
+}
+
+Deno.test("[02 §2] publish() sends name, agent id and arguments to the manager's address, in order", async () => {
+  const sockets = openSockets();
+  const manager = await openManager(sockets);
+  using sink = openSink(sockets, ADDRESS);
   await sink.publish({ kind: "kernel_terminated", kernelId, reason: "self-terminated", exitCode: null }, signal);
   await sink.publish({ kind: "instance_started", reason: "self-started" }, signal);
-  const [events] = sockets.opened;
-  assert.ok(events);
-  assert.deepEqual([events.endpoint, events.options.lingerMs], ["tcp://[fd00::1]:5002", 50]);
-  const read = events.sent.map(([name, agent, args]) => {
-    assert.ok(name && agent && args);
-    return [new TextDecoder().decode(name), new TextDecoder().decode(agent), decode(args)];
-  });
-  assert.deepEqual(read, [
+  assert.deepEqual(await manager.take(2), [
     ["kernel_terminated", "i-worker1", [kernelId, "self-terminated", null]],
     ["instance_started", "i-worker1", []],
   ]);
 });
 
-Deno.test("publish() refuses events while too much waits for an absent manager", async () => {
-  const sockets = new StuckSockets(0);
-  using sink = openSink(sockets, "127.0.0.1:5002");
-  const huge: AgentEvent = { kind: "kernel_pulling", kernelId, image: "x".repeat(5 << 20) };
-  await sink.publish(huge, signal);
+Deno.test("publish() keeps events for an absent manager, and refuses them while too much waits", async () => {
+  const sockets = openSockets();
+  using sink = openSink(sockets, ADDRESS);
+  for (let i = 0; i < 1_000; i++) await sink.publish(started, signal); // what the library takes
+  await sink.publish({ kind: "kernel_pulling", kernelId, image: "x".repeat(5 << 20) }, signal);
   await assert.rejects(sink.publish(started, signal), { code: "event_sink_unavailable" });
-  sockets.capacity = 10;
+  const manager = await openManager(sockets);
+  assert.equal((await manager.take(1_001)).at(-1)?.[0], "kernel_pulling");
   await sink.publish(started, signal);
-  assert.equal(sockets.opened[0]?.sent.length, 2);
+  assert.deepEqual(await manager.take(1), [["kernel_started", "i-worker1", [kernelId]]]);
 });
 
 Deno.test("[02-D8] heartbeat() refuses heartbeats while one waits for an absent manager", async () => {
-  const sockets = new StuckSockets(1);
-  using sink = openSink(sockets, "127.0.0.1:5002");
-  await sink.heartbeat(heartbeatOf("1"), signal);
-  await sink.heartbeat(heartbeatOf("2"), signal);
+  const sockets = openSockets();
+  using sink = openSink(sockets, ADDRESS);
+  for (const version of ["1", "2"]) await sink.heartbeat(heartbeatOf(version), signal);
   await assert.rejects(sink.heartbeat(heartbeatOf("3"), signal), { code: "event_sink_unavailable" });
   await sink.publish(started, signal);
-  sockets.capacity = 10;
+  const manager = await openManager(sockets);
+  const names = (await manager.take(3)).map(([name]) => name);
+  assert.deepEqual(names.sort(), ["instance_heartbeat", "instance_heartbeat", "kernel_started"]);
   await sink.heartbeat(heartbeatOf("4"), signal);
-  assert.deepEqual(sockets.opened.map(({ sent }) => sent.length), [1, 3]);
+  assert.equal((await manager.take(1))[0]?.[0], "instance_heartbeat");
+});
+
+Deno.test("[02 §2] at the end an absent manager has 50 ms to come for its events", async () => {
+  for (const [ms, first] of [[49, "kernel_started"], [50, "instance_started"]] as const) {
+    const sockets = openSockets();
+    const sink = openSink(sockets, ADDRESS);
+    await sink.publish(started, signal);
+    sink[Symbol.dispose]();
+    sockets.elapse(ms);
+    const manager = await openManager(sockets);
+    using next = openSink(sockets, ADDRESS);
+    await next.publish({ kind: "instance_started", reason: "self-started" }, signal);
+    assert.equal((await manager.take(1))[0]?.[0], first);
+  }
 });
 
 Deno.test("both methods throw the signal's reason if it is aborted", async () => {
-  const sockets = new StuckSockets(1);
-  using sink = openSink(sockets, "127.0.0.1:5002");
+  const sockets = openSockets();
+  const manager = await openManager(sockets);
+  using sink = openSink(sockets, ADDRESS);
   const aborted = AbortSignal.abort(reason);
   await assert.rejects(sink.publish(started, aborted), reason);
   await assert.rejects(sink.heartbeat(heartbeatOf("1"), aborted), reason);
-  assert.deepEqual(sockets.opened.flatMap(({ sent }) => sent), []);
+  await sink.publish({ kind: "instance_started", reason: "self-started" }, signal);
+  assert.equal((await manager.take(1))[0]?.[0], "instance_started");
 });
 
 /** A manager's event port: prints one JSON line for its port, then one for each message. */
