@@ -16,11 +16,11 @@ export class Departures {
   readonly #leaving = new Map<number, Departure>();
 
   /** To be called before the library is told to close the socket. */
-  add(descriptor: number, lingerMs: number): void {
+  add(descriptor: number, remainingMs: number): void {
     const now = performance.now();
     for (const [old, { until }] of this.#leaving) if (until < now) this.#leaving.delete(old);
     const identity = describe(descriptor);
-    if (identity !== undefined) this.#leaving.set(descriptor, { identity, until: now + lingerMs + GRACE_MS });
+    if (identity !== undefined) this.#leaving.set(descriptor, { identity, until: now + remainingMs + GRACE_MS });
   }
 
   /** Resolves when every descriptor is gone or its time is over. */

@@ -43,8 +43,11 @@ export class SharedOutbox implements Outbox {
   flush(): void {
     while (!this.#queue.empty && this.#sender.writable) {
       const frames = this.#queue.shift();
-      // "writable" was true and nothing ran in between: a refusal is a fault of the message or of the socket
-      this.#sender.send([...frames]).catch((err) => this.#log.error("message lost in sending", { err }));
+      this.#sender.send([...frames]).catch((err) => {
+        // "writable" was true and nothing ran in between: the only peer has left in this moment, or it is a fault
+        if (errorCode(err) === "EAGAIN") this.#log.debug("peer is gone, message dropped");
+        else this.#log.error("message lost in sending", { err });
+      });
     }
   }
 
@@ -93,6 +96,7 @@ export class RouterOutbox implements Outbox {
   #congestedBytes = 0;
   #handingOver = false;
   #retryWanted = false;
+  #over = false;
   #dropped = 0;
 
   /** Never: "writable" is about any peer, but what waits here waits for certain ones. */
@@ -126,6 +130,7 @@ export class RouterOutbox implements Outbox {
   }
 
   clear(): void {
+    this.#over = true;
     this.#untried.clear();
     for (const queue of this.#congested.values()) queue.clear();
     this.#congested.clear();
@@ -160,6 +165,7 @@ export class RouterOutbox implements Outbox {
     this.#retryWanted = false;
     for (const [key, queue] of this.#congested) {
       while (!queue.empty && await this.#taken(queue.first)) {
+        if (queue.empty) return; // forgotten meanwhile
         this.#congestedBytes -= MessageQueue.sizeOf(queue.shift());
       }
       if (queue.empty) this.#congested.delete(key);
@@ -180,6 +186,7 @@ export class RouterOutbox implements Outbox {
   }
 
   #keep(frames: Frames): void {
+    if (this.#over) return;
     const key = peerKey(frames);
     const queue = this.#congested.get(key) ?? new MessageQueue();
     const { peerBytes, totalBytes, peers } = this.#limits;

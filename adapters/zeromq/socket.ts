@@ -8,6 +8,8 @@ const ZMQ_EVENTS = 15;
 const POLLIN = 1;
 const POLLOUT = 2;
 const DEFAULT_HIGH_WATER_MARK = 1000;
+const NO_LIMIT = -1;
+const MAX_INT32 = 2 ** 31 - 1;
 /** A peer that vanished without a word is noticed after about this time; the kernel's own default is two hours. */
 const KEEPALIVE_IDLE_S = 60;
 /** Pauses between attempts to connect: a runner listens a moment after its container has started, so short ones first. */
@@ -27,13 +29,14 @@ interface OptionReader {
 export interface SocketEvents {
   /** There may be something to do although the descriptor does not say so. */
   attention(socket: ZeroMqSocket): void;
-  /** It is closed now, after what it had to send. */
-  closed(socket: ZeroMqSocket): void;
+  /** It is closed now. What the library has taken it may keep for `remainingMs`. */
+  closed(socket: ZeroMqSocket, remainingMs: number): void;
 }
 
 /**
- * One library socket. Every call into the library may swallow the edge that its descriptor would have shown, therefore
- * after each one somebody looks at both directions again: {@linkcode ZeroMqSocket.turn}, or the loop at our request.
+ * One library socket. Every call into the library, a failed one, too, may swallow the edge that its descriptor would have
+ * shown. Therefore after each one somebody looks at both directions again: {@linkcode ZeroMqSocket.turn}, or the loop at
+ * our request.
  */
 export class ZeroMqSocket implements MessageSocket {
   readonly #library: LibrarySocket;
@@ -46,10 +49,14 @@ export class ZeroMqSocket implements MessageSocket {
   /** Readable whenever the library has news for this socket. */
   readonly descriptor: number;
   #handler: ((frames: Frames) => void) | undefined;
+  /** Taken from the library, to be handled next. */
+  #received: Frames | undefined;
   #paused = false;
   #inTurn = false;
   /** `closing`: takes nothing more, in or out, and sends what waits. */
   #state: "open" | "closing" | "closed" = "open";
+  /** When what is unsent is given up, in the time of `performance.now()`. */
+  #lingersUntilMs = 0;
   #lingerTimer: ReturnType<typeof setTimeout> | undefined;
   #retryTimer: ReturnType<typeof setTimeout> | undefined;
 
@@ -68,28 +75,36 @@ export class ZeroMqSocket implements MessageSocket {
 
   bind(endpoint: string): Promise<string> {
     return Promise.try(() => {
-      this.#prepare(endpoint);
-      // Not bind(): its thread would use the socket while the loop may do so, too
-      this.#library.bindSync(endpoint);
+      this.#prepare(endpoint, 0);
+      try {
+        // Not bind(): its thread would use the socket while the loop may do so, too
+        this.#library.bindSync(endpoint);
+      } finally {
+        this.#events.attention(this);
+      }
       return this.#library.lastEndpoint ?? endpoint;
     });
   }
 
   connect(endpoint: string): void {
-    this.#prepare(endpoint);
-    uninterrupted(() => this.#library.connect(endpoint));
-    this.#events.attention(this);
+    this.#prepare(endpoint, 1);
+    try {
+      uninterrupted(() => this.#library.connect(endpoint));
+    } finally {
+      this.#events.attention(this);
+    }
   }
 
-  #prepare(endpoint: string): void {
+  #prepare(endpoint: string, lowestPort: number): void {
     if (this.#state !== "open") throw new Error(`Cannot use "${endpoint}": the socket is closed`);
+    checkEndpoint(endpoint, lowestPort);
     // Only where it is needed: with it on, IPv4 endpoints are reported in their IPv6 form
-    if (endpoint.includes("[")) this.#library.ipv6 = true;
+    if (endpoint.includes("[") && !this.#library.ipv6) this.#library.ipv6 = true;
   }
 
   onMessage(handler: (frames: Frames) => void): void {
     this.#handler = handler;
-    this.#events.attention(this);
+    if (this.#state === "open") this.#events.attention(this);
   }
 
   /** After {@linkcode close} nothing is taken any more. */
@@ -124,12 +139,13 @@ export class ZeroMqSocket implements MessageSocket {
   resume(): void {
     if (!this.#paused) return;
     this.#paused = false;
-    this.#events.attention(this);
+    if (this.#state === "open") this.#events.attention(this);
   }
 
   close(): void {
     if (this.#state !== "open") return;
     this.#state = "closing";
+    this.#lingersUntilMs = performance.now() + this.#lingerMs;
     if (this.#sent() || this.#lingerMs === 0) return this.#finish();
     this.#lingerTimer = setTimeout(() => this.#finish(), this.#lingerMs);
   }
@@ -141,7 +157,7 @@ export class ZeroMqSocket implements MessageSocket {
   #wantsTurn(): boolean {
     if (this.#state === "closed") return false;
     const ready = uninterrupted(() => this.#optionReader.getInt32Option(ZMQ_EVENTS));
-    return ((ready & POLLIN) !== 0 && this.#receives()) ||
+    return (((ready & POLLIN) !== 0 || this.#received !== undefined) && this.#receives()) ||
       ((ready & POLLOUT) !== 0 && (this.#outbox?.waitsForLibrary ?? false));
   }
 
@@ -169,9 +185,15 @@ export class ZeroMqSocket implements MessageSocket {
   }
 
   async #deliver(until: () => boolean): Promise<void> {
-    while (this.#reader !== undefined && this.#receives() && this.#library.readable && !until()) {
-      // Readable, so the promise is settled already and only costs a microtask
-      const frames: Frames = await this.#reader.receive();
+    while (this.#reader !== undefined && this.#receives() && !until()) {
+      if (this.#received === undefined) {
+        if (!this.#library.readable) return;
+        // Readable, so the promise is settled already and only costs a microtask
+        this.#received = await this.#reader.receive();
+        if (!this.#receives()) return; // paused or closed in that microtask
+      }
+      const frames: Frames = this.#received;
+      this.#received = undefined;
       this.#handle(frames);
     }
   }
@@ -189,11 +211,22 @@ export class ZeroMqSocket implements MessageSocket {
     this.#state = "closed";
     clearTimeout(this.#lingerTimer);
     clearTimeout(this.#retryTimer);
-    if (!this.#sent()) this.#log.warn("socket closed, messages dropped", { bytes: this.waitingBytes });
+    if (this.waitingBytes > 0) this.#log.warn("socket closed, messages dropped", { bytes: this.waitingBytes });
     this.#outbox?.clear();
-    this.#events.closed(this);
+    this.#received = undefined;
+    const remainingMs = Math.max(0, Math.ceil(this.#lingersUntilMs - performance.now()));
+    this.#events.closed(this, remainingMs);
+    this.#library.linger = remainingMs;
     this.#library.close();
   }
+}
+
+/** Also because the library takes any number as port, and uses its lowest 16 bits. */
+function checkEndpoint(endpoint: string, lowestPort: number): void {
+  const [, digits] = /^tcp:\/\/(?:[^:/[\]]+|\[[^[\]]+\]):(\d{1,5})$/.exec(endpoint) ?? [];
+  const port = Number(digits);
+  if (port >= lowestPort && port <= 65_535) return;
+  throw Object.assign(new Error(`Cannot use "${endpoint}": expected "tcp://HOST:PORT"`), { code: "EINVAL" });
 }
 
 /** A signal to the process can interrupt a call; the addon repeats only sending and receiving by itself. */
@@ -212,7 +245,9 @@ function uninterrupted<T>(call: () => T): T {
  * to wait. An option that the type does not have must not be named: the addon crashes on it.
  */
 function openLibrarySocket(type: SocketType, options: SocketOptions): LibrarySocket {
-  const { lingerMs, highWaterMark = DEFAULT_HIGH_WATER_MARK, maxMessageBytes = -1 } = options;
+  const { lingerMs, highWaterMark = DEFAULT_HIGH_WATER_MARK, maxMessageBytes = NO_LIMIT } = options;
+  for (const [name, value] of Object.entries({ lingerMs, highWaterMark })) checkOption(name, value);
+  if (maxMessageBytes !== NO_LIMIT) checkOption("maxMessageBytes", maxMessageBytes);
   const common = {
     linger: lingerMs,
     maxMessageSize: maxMessageBytes,
@@ -237,4 +272,10 @@ function openLibrarySocket(type: SocketType, options: SocketOptions): LibrarySoc
     default:
       return type satisfies never;
   }
+}
+
+/** Refused here, because the addon keeps half a socket when the library refuses it, and crashes at the end. */
+function checkOption(name: string, value: number): void {
+  if (Number.isInteger(value) && value >= 0 && value <= MAX_INT32) return;
+  throw new RangeError(`Cannot open a socket: ${name} is ${value}`);
 }

@@ -44,11 +44,11 @@ export class ZeroMqSockets implements MessageSockets, AsyncDisposable {
           this.#ready.add(it);
           poll.wake();
         },
-        closed: (it) => {
+        closed: (it, remainingMs) => {
           this.#ready.delete(it);
           this.#sockets.delete(it.descriptor);
           poll.remove(it.descriptor);
-          this.#departures.add(it.descriptor, options.lingerMs);
+          this.#departures.add(it.descriptor, remainingMs);
         },
       },
     });
@@ -79,8 +79,12 @@ export class ZeroMqSockets implements MessageSockets, AsyncDisposable {
     for (const socket of ready) {
       let messages = 0;
       const endsAt = performance.now() + TURN_MS;
-      const more = await socket.turn(() => messages++ >= TURN_MESSAGES || performance.now() >= endsAt);
-      if (more) this.#ready.add(socket);
+      try {
+        const more = await socket.turn(() => messages++ >= TURN_MESSAGES || performance.now() >= endsAt);
+        if (more) this.#ready.add(socket);
+      } catch (err) {
+        this.#log.error("serving a socket failed", { err }); // a bug, which must not end the service of all sockets
+      }
     }
   }
 

@@ -1,8 +1,12 @@
 import assert from "node:assert/strict";
+import process from "node:process";
+import { setImmediate } from "node:timers";
 import { MemoryLog } from "../../adapters/fake/log.ts";
 import { ZeroMqSockets } from "../../adapters/zeromq/sockets.ts";
 import type { MessageSocket, SocketOptions, SocketType } from "../../src/ports/message_sockets.ts";
+import { messageSocketsContract, type MessageSocketsHarness } from "../contract/message_sockets.ts";
 import { eventually, Inbox } from "./message_inbox.ts";
+import { freePorts } from "./runner_peer.ts";
 
 const MIB = 1024 ** 2;
 const LOOPBACK = "tcp://127.0.0.1:0";
@@ -42,6 +46,24 @@ function openDescriptors(): number {
   return [...Deno.readDirSync("/proc/self/fd")].length;
 }
 
+// deno-lint-ignore require-await
+async function makeHarness(): Promise<MessageSocketsHarness> {
+  const sockets = new Sockets();
+  return {
+    sockets,
+    get logged() {
+      return [...sockets.log.messages("warn"), ...sockets.log.messages("error")];
+    },
+    limitMs: 20_000,
+    // Not by binding a socket and closing it: the library's listener goes away a moment later
+    unusedEndpoint: () => `tcp://127.0.0.1:${freePorts()[0]}`,
+    elapse: () => {},
+    [Symbol.asyncDispose]: () => sockets[Symbol.asyncDispose](),
+  };
+}
+
+messageSocketsContract("ZeroMqSockets", makeHarness);
+
 Deno.test("npm:zeromq by its own means still loses wake-ups under this Deno", async () => {
   const peer = new URL("../fixtures/peers/lost_wake_up.ts", import.meta.url).pathname;
   const args = ["run", "--quiet", "--no-check", "--allow-all", peer];
@@ -56,65 +78,76 @@ Deno.test("npm:zeromq by its own means still loses wake-ups under this Deno", as
   }
 });
 
-Deno.test("bind() gives the real port, and rejects an address that is taken", async () => {
-  await using sockets = new Sockets();
-  const first = sockets.open("router", { lingerMs: 0 });
-  const endpoint = await first.bind(LOOPBACK);
-  assert.match(endpoint, /^tcp:\/\/127\.0\.0\.1:[1-9]\d+$/);
-  await assert.rejects(sockets.open("router", { lingerMs: 0 }).bind(endpoint), { code: "EADDRINUSE" });
-  assert.match(await sockets.open("pull", { lingerMs: 0 }).bind("tcp://[::1]:0"), /^tcp:\/\/\[::1\]:[1-9]\d+$/);
-});
-
-Deno.test("connect() connects later when nobody listens yet", async () => {
-  await using sockets = new Sockets();
-  const probe = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const endpoint = `tcp://127.0.0.1:${probe.addr.port}`;
-  probe.close();
-  const client = sockets.open("dealer", { lingerMs: 0 });
-  const answers = new Inbox(client);
-  client.connect(endpoint);
-  client.send([bytes("early")]);
-  const server = sockets.open("router", { lingerMs: 0 });
-  await server.bind(endpoint);
-  echo(server);
-  assert.deepEqual(await answers.texts(), ["early"]);
-});
-
-Deno.test("onMessage() gives messages that came before it, in order, each exactly once", async () => {
+Deno.test("bind() that fails keeps the news of a message that came just before it", async () => {
   await using sockets = new Sockets();
   const { bound: pull, connected: push } = await sockets.pair(["pull", "push"]);
-  const sent = Array.from({ length: 3_000 }, (_, i) => `${i}`);
-  for (const text of sent) push.send([bytes(text), bytes("")]);
   const inbox = new Inbox(pull);
-  const received = (await inbox.take(sent.length)).map(([first]) => new TextDecoder().decode(first));
-  assert.deepEqual(received, sent);
-});
-
-Deno.test("a message handler that throws is logged and does not end the service", async () => {
-  await using sockets = new Sockets();
-  const { bound, connected } = await sockets.pair(["router", "dealer"]);
-  let failed = false;
-  bound.onMessage((frames) => {
-    if (!failed) {
-      failed = true;
-      throw new Error("planned");
-    }
-    bound.send(frames);
+  push.send([bytes("connected")]);
+  await inbox.take(1);
+  const { bound: trigger, connected, endpoint: taken } = await sockets.pair(["pull", "push"]);
+  trigger.onMessage(() => {
+    // The library delivers on threads of its own, while the loop is busy here and waits for nothing
+    push.send([bytes("x")]);
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 50);
+    void assert.rejects(pull.bind(taken), { code: "EADDRINUSE" });
   });
-  const answers = new Inbox(connected);
-  connected.send([bytes("a")]);
-  connected.send([bytes("b")]);
-  assert.deepEqual(await answers.texts(), ["b"]);
-  assert.deepEqual(sockets.log.messages("error"), ["handling a message failed"]);
+  connected.send([bytes("go")]);
+  assert.deepEqual(await inbox.texts(), ["x"]);
 });
 
-Deno.test("frames of any size arrive as they were sent, views into larger buffers included", async () => {
+Deno.test("close() of a router right after its answer warns of no lost message", async () => {
+  await using sockets = new Sockets();
+  const { bound: router, connected } = await sockets.pair(["router", "dealer"], { lingerMs: 0 });
+  const closed = Promise.withResolvers<void>();
+  router.onMessage((frames) => {
+    router.send(frames);
+    router.close();
+    closed.resolve();
+  });
+  connected.send([bytes("x")]);
+  await closed.promise;
+  assert.deepEqual(sockets.log.entries, []);
+});
+
+Deno.test("a second IPv6 endpoint of a socket brings no warning of the library", async () => {
+  await using sockets = new Sockets();
+  const warnings: unknown[] = [];
+  const note = (warning: Error) => void warnings.push(warning);
+  process.on("warning", note);
+  const socket = sockets.open("dealer", { lingerMs: 0 });
+  for (const port of [1, 2]) socket.connect(`tcp://[::1]:${port}`);
+  await new Promise((resolve) => setImmediate(resolve)); // warnings come a moment later
+  process.off("warning", note);
+  assert.deepEqual(warnings, []);
+});
+
+Deno.test("a bug in serving one socket does not end the service of the others", async () => {
+  let failures = 0;
+  const fail = () => {
+    if (failures++ === 0) throw new Error("planted"); // no log does that; it stands for any bug
+  };
+  await using sockets = new ZeroMqSockets({ log: { debug() {}, info() {}, warn() {}, error: fail } });
+  const open = (type: SocketType) => sockets.open(type, { lingerMs: 0 });
+  const [broken, pull, push, other] = [open("pull"), open("pull"), open("push"), open("push")];
+  broken.onMessage(() => {
+    throw new Error("planted");
+  });
+  push.connect(await broken.bind(LOOPBACK));
+  push.send([bytes("x")]);
+  await eventually(() => failures > 1, "the failure is logged");
+  other.connect(await pull.bind(LOOPBACK));
+  const inbox = new Inbox(pull);
+  other.send([bytes("y")]);
+  assert.deepEqual(await inbox.texts(), ["y"]);
+});
+
+Deno.test("frames of several MiB arrive as they were sent, views into larger buffers included", async () => {
   await using sockets = new Sockets();
   const { bound, connected } = await sockets.pair(["router", "dealer"]);
   echo(bound);
   const answers = new Inbox(connected);
   const whole = pattern(5 * MIB + 11);
-  const sizes = [0, 1, 127, 128, 129, 65_536, MIB, MIB + 1, 5 * MIB];
+  const sizes = [MIB, MIB + 1, 5 * MIB];
   const sent = sizes.map((size) => [whole.subarray(11, 11 + size), new Uint8Array(0), whole.subarray(3, 3 + size)]);
   for (const frames of sent) connected.send(frames);
   for (const [index, frames] of (await answers.take(sent.length)).entries()) {
@@ -125,53 +158,6 @@ Deno.test("frames of any size arrive as they were sent, views into larger buffer
       assert.ok(frame.every((byte, at) => byte === right[at]), `frame of ${right.length} bytes`);
     }
   }
-});
-
-Deno.test("pause() makes the peer wait, resume() gives everything that waited, in order", async () => {
-  await using sockets = new Sockets();
-  const { bound: pull, connected: push } = await sockets.pair(["pull", "push"], { highWaterMark: 4 });
-  const inbox = new Inbox(pull);
-  push.send([bytes("first")]);
-  await inbox.take(1);
-  pull.pause();
-  pull.pause();
-  const body = new Uint8Array(256 * 1024);
-  let waiting = 0;
-  for (let i = 0; i < 200; i++) waiting = push.send([bytes(`${i}`), body]);
-  assert.ok(waiting > 10 * MIB, "50 MiB do not fit into what the library and the system keep");
-  assert.equal(push.waitingBytes, waiting);
-  const before = inbox.received;
-  await new Promise((resolve) => setTimeout(resolve, 100)); // nothing may come: there is no event to wait for
-  assert.equal(inbox.received, before);
-  pull.resume();
-  const names = (await inbox.take(200)).map(([name]) => new TextDecoder().decode(name));
-  assert.deepEqual(names, Array.from({ length: 200 }, (_, i) => `${i}`));
-  await eventually(() => push.waitingBytes === 0, "the queue is empty");
-});
-
-Deno.test("send() keeps messages for a peer that is not there yet, and never blocks", async () => {
-  await using sockets = new Sockets();
-  const push = sockets.open("push", { lingerMs: 0, highWaterMark: 2 });
-  push.connect("tcp://127.0.0.1:1"); // nobody listens there
-  let waiting = 0;
-  for (let i = 0; i < 1_000; i++) waiting = push.send([bytes("x".repeat(100))]);
-  assert.ok(waiting >= 99_000, `${waiting}`);
-});
-
-Deno.test("close() delivers what was sent, within the linger time", async () => {
-  await using sockets = new Sockets();
-  for (const highWaterMark of [0, 3]) {
-    const { bound: pull, connected: push } = await sockets.pair(["pull", "push"], { highWaterMark });
-    const inbox = new Inbox(pull);
-    for (let i = 0; i < 2_000; i++) push.send([bytes(`${i}`), new Uint8Array(2_000)]);
-    push.close();
-    push.close();
-    push.send([bytes("late")]);
-    const names = (await inbox.take(2_000)).map(([name]) => new TextDecoder().decode(name));
-    assert.deepEqual(names, Array.from({ length: 2_000 }, (_, i) => `${i}`));
-    assert.equal(inbox.received, 2_000);
-  }
-  assert.deepEqual(sockets.log.entries, []);
 });
 
 Deno.test("close() gives up after the linger time when the peer takes nothing", async () => {
@@ -198,71 +184,6 @@ Deno.test("disposal returns when the library has sent what it took", async () =>
     for (let i = 0; i < 100; i++) push.send([new Uint8Array(MIB / 4)]);
   }
   assert.equal((await inbox.take(100)).length, 100);
-});
-
-Deno.test("close() inside a message handler ends the service of that socket alone", async () => {
-  await using sockets = new Sockets();
-  const { bound: pull, connected: push } = await sockets.pair(["pull", "push"]);
-  let received = 0;
-  pull.onMessage(() => {
-    received++;
-    pull.close();
-  });
-  for (let i = 0; i < 10; i++) push.send([bytes("x")]);
-  await eventually(() => received > 0, "the first message");
-  const other = await sockets.pair(["router", "dealer"]);
-  echo(other.bound);
-  const answers = new Inbox(other.connected);
-  other.connected.send([bytes("still here")]);
-  assert.deepEqual(await answers.texts(), ["still here"]);
-  assert.equal(received, 1);
-});
-
-Deno.test("a peer that sends a longer frame than allowed is disconnected, the others are served on", async () => {
-  await using sockets = new Sockets();
-  const server = sockets.open("router", { lingerMs: 0, maxMessageBytes: 1_000 });
-  const endpoint = await server.bind(LOOPBACK);
-  echo(server);
-  const [good, bad] = [0, 1].map(() => sockets.open("dealer", { lingerMs: 0 }));
-  assert.ok(good && bad);
-  const answers = [good, bad].map((socket) => new Inbox(socket));
-  for (const socket of [good, bad]) socket.connect(endpoint);
-  bad.send([new Uint8Array(1_001)]);
-  for (let i = 0; i < 50; i++) {
-    good.send([bytes(`${i}`)]);
-    assert.deepEqual(await answers[0]?.texts(), [`${i}`]);
-  }
-  bad.send([bytes("short")]); // it has connected again
-  assert.deepEqual(await answers[1]?.texts(), ["short"]);
-  assert.equal(answers[1]?.received, 1);
-});
-
-Deno.test("a router keeps what a slow peer should get, and holds up nobody else", async () => {
-  await using sockets = new Sockets();
-  const server = sockets.open("router", { lingerMs: 0, highWaterMark: 5 });
-  const endpoint = await server.bind(LOOPBACK);
-  const body = pattern(128 * 1024);
-  server.onMessage(([identity = bytes(""), text = bytes("")]) => {
-    for (let i = 0; i < 100; i++) server.send([identity, text, bytes(`${i}`), body]);
-  });
-  const [slow, quick] = [0, 1].map(() => sockets.open("dealer", { lingerMs: 0, highWaterMark: 5 }));
-  assert.ok(slow && quick);
-  const [late, answers] = [new Inbox(slow), new Inbox(quick)];
-  slow.pause();
-  for (const socket of [slow, quick]) {
-    socket.connect(endpoint);
-    socket.send([bytes("all")]);
-  }
-  const numbers = Array.from({ length: 100 }, (_, i) => `${i}`);
-  for (const inbox of [answers, late]) {
-    const received = await inbox.take(100);
-    assert.deepEqual(received.map((frames) => new TextDecoder().decode(frames[1])), numbers);
-    assert.ok(received.every(([, , data]) => data?.length === body.length));
-    assert.ok(inbox === late || server.waitingBytes > MIB, "what the slow one should get waits here");
-    slow.resume();
-  }
-  await eventually(() => server.waitingBytes === 0, "nothing waits");
-  assert.deepEqual(sockets.log.entries, []);
 });
 
 Deno.test("signals to the process disturb nothing", async () => {
