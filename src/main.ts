@@ -10,6 +10,7 @@ import { withoutSecrets } from "../config/redact.ts";
 import { candidatePaths, fileNotFound, loadConfig, type LoadedConfig } from "../config/load.ts";
 import { AgentError } from "../domain/errors.ts";
 import { composeAgent, composeLog } from "./compose.ts";
+import type { Log } from "./ports/log.ts";
 
 const HELP = `Usage: backendai-agent [-f PATH] [--debug] [--standalone] [--help]
 
@@ -82,6 +83,18 @@ function readConfig(flags: Flags): LoadedConfig {
   return loadConfig({ flags, surroundings: around });
 }
 
+/** A fault that nobody waits for, ours or a library's, is told and ends nothing: kernels depend on this process. */
+function keepServing(log: Log): void {
+  globalThis.addEventListener("unhandledrejection", (event) => {
+    event.preventDefault();
+    log.error("unexpected failure: a bug", { error: event.reason });
+  });
+  globalThis.addEventListener("error", (event) => {
+    event.preventDefault();
+    log.error("unexpected failure: a bug", { error: event.error ?? event.message });
+  });
+}
+
 /** Resolves with the first of the two signals; later ones are ignored while the agent stops. */
 function stopSignal(): Promise<"SIGINT" | "SIGTERM"> {
   return new Promise((resolve) => {
@@ -102,6 +115,7 @@ async function run(flags: Flags): Promise<number> {
   startChecks(config, { uid: Deno.uid() ?? 0, os: Deno.build.os, corePattern });
   using _pidFile = writePidFile(config.agent.pidFile);
   const log = composeLog(config);
+  keepServing(log);
   for (const warning of warnings) log.warn(warning);
   if (config.debug.enabled) log.debug("configuration", { config: withoutSecrets(config) });
 

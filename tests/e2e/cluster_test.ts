@@ -1,7 +1,6 @@
 /** The agent in a cluster: without etcd for a while (`OUTAGE_S` seconds, more than in the suite if set), and by ZeroMQ. */
 import assert from "node:assert/strict";
 import { Redis } from "ioredis";
-import { Etcd3 } from "etcd3";
 import { ZeroMqSockets } from "../../adapters/zeromq/sockets.ts";
 import { SILENT } from "../adapters/docker_engine.ts";
 import { isInstalled, TestServer } from "../adapters/servers.ts";
@@ -10,7 +9,8 @@ import { AgentProcess, until } from "./agent_process.ts";
 const NOTHING = Deno.env.get("TEST_EMPTY_IMAGE");
 const OUTAGE_S = Number(Deno.env.get("OUTAGE_S") ?? 10);
 const HEARTBEAT_MS = 3_000;
-const ready = NOTHING !== undefined && await isInstalled("etcd") && await isInstalled("redis-server");
+const ready = NOTHING !== undefined && await isInstalled("etcd") && await isInstalled("etcdctl") &&
+  await isInstalled("redis-server");
 if (NOTHING === undefined) console.log("skipped: outage of etcd: TEST_EMPTY_IMAGE names no image");
 
 Deno.test({
@@ -70,14 +70,14 @@ Deno.test({
 
 /** What the agent waits for at its start. */
 async function announceManager(etcdPort: number, redisPort: number, eventAddress?: string): Promise<void> {
-  const etcd = new Etcd3({ hosts: `127.0.0.1:${etcdPort}` });
-  try {
-    await etcd.put("/sorna/e2e/config/redis/addr").value(`127.0.0.1:${redisPort}`);
-    if (eventAddress !== undefined) await etcd.put("/sorna/e2e/nodes/manager/event_addr").value(eventAddress);
-    await etcd.put("/sorna/e2e/nodes/manager").value("i-manager");
-  } finally {
-    etcd.close();
-  }
+  const put = async (key: string, value: string) => {
+    const args = ["--endpoints", `127.0.0.1:${etcdPort}`, "put", `/sorna/e2e/${key}`, value];
+    const { success } = await new Deno.Command("etcdctl", { args, env: { ETCDCTL_API: "3" } }).output();
+    assert.ok(success, `cannot write "${key}" to etcd`);
+  };
+  await put("config/redis/addr", `127.0.0.1:${redisPort}`);
+  if (eventAddress !== undefined) await put("nodes/manager/event_addr", eventAddress);
+  await put("nodes/manager", "i-manager");
 }
 
 /** Listens as every manager process does. */
@@ -88,6 +88,7 @@ class HeartbeatCounter implements Disposable {
 
   constructor(port: number) {
     this.#redis = new Redis({ port, db: 4, protocol: 2 });
+    this.#redis.on("error", () => {}); // the server may end first
     this.#redis.on("messageBuffer", (_channel: Buffer, message: Buffer) => {
       if (message.includes("instance_heartbeat")) this.times.push(performance.now());
     });
@@ -97,6 +98,7 @@ class HeartbeatCounter implements Disposable {
   /** Events that no manager has fetched. */
   async queued(): Promise<number> {
     const redis = this.#redis.duplicate();
+    redis.on("error", () => {});
     try {
       return await redis.llen("events.prodcons");
     } finally {
