@@ -50,6 +50,8 @@ export class AgentProcess implements AsyncDisposable {
     const child = new Deno.Command(LAUNCHER, {
       args: ["-f", `${this.#folder}/agent.toml`, ...this.#options.args ?? []],
       cwd: this.#folder,
+      // It wins over the configuration, also where a test asks for another engine.
+      env: this.#options.container?.["docker-host"] === undefined ? {} : { DOCKER_HOST: this.#engineWanted() },
       stdin: "null",
       stdout: "null",
       stderr: "piped",
@@ -136,6 +138,11 @@ cpu-overcommit-factor = 8
 [logging.console]
 colored = false
 ${this.#options.toml ?? ""}`;
+  }
+
+  /** The TOML text without its quotes. */
+  #engineWanted(): string {
+    return JSON.parse(this.#options.container?.["docker-host"] ?? '""');
   }
 
   #starts(): number {
